@@ -1,0 +1,175 @@
+"""How checks, ideas and kinds of edit are declared and found.
+
+A decorator marks a function; nothing is registered while a module is imported. `Catalogue.collect` finds the marked
+functions in the packages named by entry points (`netwright.checks`, `netwright.ideas`, `netwright.edits`; our own rooms are
+declared in the same way as anybody else's) and in the files that a user names.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Any, Literal
+
+from attrs import field, frozen
+
+from netwright.values.errors import UserError
+
+_MARK = "__netwright_entry__"
+
+
+class Needs(enum.Flag):
+    """The parts of the evidence that a check reads; a check whose needs are not met is skipped and listed as such."""
+
+    NONE = 0
+    RECIPE = enum.auto()
+    DATA = enum.auto()
+    NETWORK = enum.auto()
+    BATCH = enum.auto()
+    OPTIMIZER = enum.auto()
+    RUN = enum.auto()
+    RANGE_TEST = enum.auto()
+
+    def words(self) -> str:
+        return ", ".join(str(part.name).lower().replace("_", " ") for part in Needs if part in self)
+
+
+class Cost(enum.Enum):
+    """How much a trial of an idea costs against a training of the baseline."""
+
+    ONE_TRIAL = 1.0
+    LONGER = 2.0
+
+
+@frozen
+class Check:
+    """`function(evidence)` yields findings; `confuses` is what it can mistake for its cause, shown to the user."""
+
+    id: str
+    needs: Needs
+    confuses: str
+    function: Callable[..., Iterator[Any]] = field(repr=False)
+
+
+@frozen
+class Idea:
+    """`function(recipe, situation)` yields edits of one attribute.
+
+    `addresses` are the causes that it is a remedy of; `prior` (0…1) how often it is worth a trial where no finding names
+    it; `late` marks what may win only at full length, and is never dropped before its own schedule ended.
+    """
+
+    id: str
+    attribute: str
+    addresses: tuple[str, ...]
+    prior: float
+    cost: Cost
+    late: bool
+    source: str
+    function: Callable[..., Iterator[Any]] = field(repr=False)
+
+
+@frozen
+class EditKind:
+    """`function(part, **parameters)` returns the changed part: the training, the network or the training samples."""
+
+    id: str
+    on: Literal["training", "network", "samples", "edits"]
+    function: Callable[..., Any] = field(repr=False)
+
+
+def check(id: str, *, needs: Needs = Needs.RECIPE, confuses: str = "") -> Callable[[Any], Any]:
+    """Declare a check: a generator of findings over the evidence it `needs`."""
+
+    def mark(function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+        setattr(function, _MARK, Check(id, needs, confuses, function))
+        return function
+
+    return mark
+
+
+def idea(
+    *,
+    attribute: str,
+    addresses: Iterable[str] = (),
+    prior: float,
+    cost: Cost = Cost.ONE_TRIAL,
+    late: bool = False,
+) -> Callable[[Any], Any]:
+    """Declare an idea; its id is the function's name with hyphens, its source the docstring's 'Source:' line."""
+
+    def mark(function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+        doc = inspect.getdoc(function) or ""
+        _, found, source = doc.partition("Source:")
+        if not found:
+            raise ValueError(f"idea {function.__name__}: the docstring names no 'Source:'")
+        name = function.__name__.replace("_", "-")
+        entry = Idea(name, attribute, tuple(addresses), prior, cost, late, " ".join(source.split()), function)
+        setattr(function, _MARK, entry)
+        return function
+
+    return mark
+
+
+def edit(id: str, *, on: Literal["training", "network", "samples", "edits"]) -> Callable[[Any], Any]:
+    """Declare a kind of edit, applied by id."""
+
+    def mark(function: Callable[..., Any]) -> Callable[..., Any]:
+        setattr(function, _MARK, EditKind(id, on, function))
+        return function
+
+    return mark
+
+
+@frozen
+class Catalogue:
+    """What is declared: checks, ideas and kinds of edit by id."""
+
+    checks: Mapping[str, Check]
+    ideas: Mapping[str, Idea]
+    edits: Mapping[str, EditKind]
+
+    @staticmethod
+    def collect(modules: Iterable[ModuleType] = ()) -> Catalogue:
+        """All entries of the installed packages and of `modules` (a user's files); two of one id are refused."""
+        checks: dict[str, Check] = {}
+        ideas: dict[str, Idea] = {}
+        edits: dict[str, EditKind] = {}
+        tables = ((Check, checks), (Idea, ideas), (EditKind, edits))
+        for entry in (*_installed(), *(e for module in modules for e in entries_of(module))):
+            table: dict[str, Any] = next(table for kind, table in tables if isinstance(entry, kind))
+            if entry.id in table and table[entry.id].function is not entry.function:
+                raise UserError(
+                    f"{entry.function.__module__}: {type(entry).__name__.lower()} {entry.id!r} is declared twice;"
+                    " give it another id"
+                )
+            table[entry.id] = entry
+        return Catalogue(checks, ideas, edits)
+
+
+def entries_of(module: ModuleType) -> Iterator[Check | Idea | EditKind]:
+    """The entries that a module itself declares, in the order of its source."""
+    for value in vars(module).values():
+        entry = getattr(value, _MARK, None)
+        if isinstance(entry, (Check, Idea, EditKind)) and value.__module__ == module.__name__:
+            yield entry
+
+
+@functools.cache
+def _installed() -> tuple[Check | Idea | EditKind, ...]:
+    entries: list[Check | Idea | EditKind] = []
+    names = {
+        e.value for group in ("checks", "ideas", "edits") for e in entry_points(group=f"netwright.{group}")
+    }
+    for name in sorted(names):
+        module = importlib.import_module(name)
+        entries.extend(entries_of(module))
+        for child in pkgutil.iter_modules(getattr(module, "__path__", ())):
+            entries.extend(entries_of(importlib.import_module(f"{name}.{child.name}")))
+    return tuple(entries)

@@ -1,0 +1,96 @@
+"""What flows between the rooms: frozen values and their JSON.
+
+In come plain numbers and names, out go `Place`, `Edit`, `Finding`, `Verdict`, `Budget`, the events and the results that
+verbs return. This room knows no torch, no file, no clock, and no other room.
+"""
+
+from netwright.values.budget import Budget, Plan, duration
+from netwright.values.edit import Edit
+from netwright.values.errors import JournalError, NetwrightError, UserCodeError, UserError
+from netwright.values.events import (
+    BaselineScored,
+    CheckSkipped,
+    ConfirmationEnded,
+    EpochEnded,
+    Event,
+    FindingMade,
+    IdeaScreened,
+    Note,
+    PlanMade,
+    RoundEnded,
+    RunEnded,
+    RunFailed,
+    RunStarted,
+    ScanEnded,
+    Spent,
+    StageStarted,
+    TestScored,
+    TrialEnded,
+)
+from netwright.values.finding import Finding, Status
+from netwright.values.json import from_json, to_json
+from netwright.values.place import Attribute, Place
+from netwright.values.results import (
+    AttributesResult,
+    Change,
+    Curve,
+    DiagnoseResult,
+    ImproveResult,
+    LayerLine,
+    LookResult,
+    MetricName,
+    Overview,
+    Pattern,
+    ScanResult,
+    TestEffect,
+)
+from netwright.values.verdict import Verdict, Word
+
+__all__ = [
+    "Attribute",
+    "AttributesResult",
+    "BaselineScored",
+    "Budget",
+    "Change",
+    "CheckSkipped",
+    "ConfirmationEnded",
+    "Curve",
+    "DiagnoseResult",
+    "Edit",
+    "EpochEnded",
+    "Event",
+    "Finding",
+    "FindingMade",
+    "IdeaScreened",
+    "ImproveResult",
+    "JournalError",
+    "LayerLine",
+    "LookResult",
+    "MetricName",
+    "NetwrightError",
+    "Note",
+    "Overview",
+    "Pattern",
+    "Place",
+    "Plan",
+    "PlanMade",
+    "RoundEnded",
+    "RunEnded",
+    "RunFailed",
+    "RunStarted",
+    "ScanEnded",
+    "ScanResult",
+    "Spent",
+    "StageStarted",
+    "Status",
+    "TestEffect",
+    "TestScored",
+    "TrialEnded",
+    "UserCodeError",
+    "UserError",
+    "Verdict",
+    "Word",
+    "duration",
+    "from_json",
+    "to_json",
+]
