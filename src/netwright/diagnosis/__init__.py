@@ -1,0 +1,25 @@
+"""What blocks learning, and why a network overfits: checks, their ranking, and confirmation by intervention.
+
+In comes evidence, out go findings with confidence and status. One file holds one family of causes, one function one check.
+This room knows no idea: the repairs that a confirmation tries are handed to it as edits.
+"""
+
+from netwright.diagnosis.confirmation import Confirmation, Symptom, confirm
+from netwright.diagnosis.procedure import Diagnosis, Tools, diagnose, scan, static_evidence
+from netwright.diagnosis.ranking import THRESHOLD, Ranking, examine, rank, rivals_of
+
+__all__ = [
+    "THRESHOLD",
+    "Confirmation",
+    "Diagnosis",
+    "Ranking",
+    "Symptom",
+    "Tools",
+    "confirm",
+    "diagnose",
+    "examine",
+    "rank",
+    "rivals_of",
+    "scan",
+    "static_evidence",
+]

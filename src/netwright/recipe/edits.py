@@ -277,6 +277,15 @@ def standardise_targets(*, mean: Sequence[float], std: Sequence[float]) -> tuple
     )
 
 
+@edit("change-task", on="edits")
+def change_task(*, layer: str, width: int, loss: str) -> tuple[Edit, ...]:
+    """Another loss, with as many outputs as it needs."""
+    return (
+        Edit("replace-output", {"layer": layer, "width": width}),
+        Edit("set", {"name": "loss", "value": loss}),
+    )
+
+
 @edit("reshape-outputs", on="network")
 def reshape_outputs(network: nn.Module, *, column: bool, seed: int = 0) -> nn.Module:
     """Outputs in the shape of the targets, (N,) or (N, 1)."""

@@ -41,7 +41,10 @@ def read(source: Any, name: str) -> Samples:
     if hasattr(source, "__len__") and hasattr(source, "__getitem__"):
         if type(source).__module__.startswith("datasets."):  # Hugging Face: rows as NumPy instead of lists
             source = source.with_format("numpy")
-        return _in_memory(MapSamples(source, name))
+        samples = MapSamples(source, name)
+        if len(samples) == 0:
+            raise UserError(f"data: {name} is empty; give it samples")
+        return _in_memory(samples.laid_like(source[0]))
     raise UserError(
         f"data: {name} is a {type(source).__name__}; give (inputs, targets), or something with __len__ and __getitem__"
     )
@@ -61,8 +64,6 @@ def tree_map_arrays(value: Any, what: str) -> Any:
 
 def _in_memory(samples: MapSamples) -> Samples:
     """The same samples as tensors, where they fit and give the same values twice."""
-    if len(samples) == 0:
-        raise UserError(f"data: {samples.source} is empty; give it samples")
     once, again = _first(samples, 1), _first(samples, 2)
     pairs = list(zip(tree_tensors(once), tree_tensors(again), strict=True))
     same = all(a.shape == b.shape and torch.equal(a.nan_to_num(), b.nan_to_num()) for (_, a), (_, b) in pairs)
@@ -70,7 +71,7 @@ def _in_memory(samples: MapSamples) -> Samples:
     if not same or size > IN_MEMORY_BYTES:
         return samples
     inputs, targets = collate([samples.dataset[int(row)] for row in samples.index])
-    return TensorSamples(inputs, targets, samples.source, samples.index)
+    return TensorSamples(inputs, targets, samples.source, samples.index)._as(samples)
 
 
 def _first(samples: MapSamples, seed: int) -> Any:

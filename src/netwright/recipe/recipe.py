@@ -20,7 +20,7 @@ from netwright.recipe.fingerprint import digest
 from netwright.recipe.samples import Samples, tree_map
 from netwright.recipe.source import Birthplace, birthplace, layer_places
 from netwright.recipe.streams import seeded
-from netwright.recipe.task import TASKS, Metric, Task, infer_task, make_metric
+from netwright.recipe.task import TASKS, UNIT_LOSSES, Metric, Task, infer_task, make_metric
 from netwright.recipe.training import Training
 from netwright.recipe.weights import load_into
 from netwright.values import Attribute, Edit, UserError
@@ -205,6 +205,16 @@ class Recipe:
             if self.task is not None:
                 task = attrs.evolve(task, name=self.task, ambiguous=False)
         return Yardstick(task, make_metric(self.metric, task, targets, self.training.loss))
+
+    def judged(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Outputs as the yardstick reads them, where an edit has changed what they mean (logits or probabilities)."""
+        before, now = (loss in UNIT_LOSSES for loss in (self.base.training.loss, self.settings.loss))
+        single = outputs.ndim == 1 or outputs.shape[-1] == 1
+        if before == now or self.yardstick.task.name not in ("binary", "classification", "multilabel"):
+            return outputs
+        if self.yardstick.task.name != "multilabel" and not single:
+            return outputs
+        return outputs.sigmoid() if before else torch.logit(outputs, eps=1e-6)
 
     def attributes(self) -> tuple[Attribute, ...]:
         """Every attribute with its value now and where the user set it."""

@@ -74,9 +74,36 @@ class Samples(Protocol):
     def ids(self, rows: Sequence[int]) -> tuple[str, ...]: ...
     def to(self, device: torch.device) -> Samples: ...
     def digest(self) -> str: ...
+    def as_batch(self, inputs: Inputs, targets: Tensor) -> Any: ...
 
 
-class TensorSamples:
+class _Laid:
+    """How the user's source lays out a sample: a pair, or a dictionary whose target has the name `target_name`."""
+
+    target_name: str | None = None
+    input_name: str | None = None
+
+    def as_batch(self, inputs: Inputs, targets: Tensor) -> Any:
+        """The batch as the user's `step` expects it."""
+        if self.target_name is None:
+            return inputs, targets
+        named = inputs if self.input_name is None else {self.input_name: inputs}
+        return {**named, self.target_name: targets}
+
+    def laid_like(self, item: Any) -> Any:
+        """Remember the layout of one of the source's samples."""
+        if isinstance(item, Mapping):
+            self.target_name = next((key for key in TARGET_NAMES if key in item), None)
+            rest = [key for key in item if key != self.target_name]
+            self.input_name = rest[0] if len(rest) == 1 else None
+        return self
+
+    def _as(self, other: Any) -> Any:
+        self.target_name, self.input_name = other.target_name, other.input_name
+        return self
+
+
+class TensorSamples(_Laid):
     """Samples in memory: `inputs` a tree of tensors (N, ...), `all_targets` (N, ...), `index` (N,) rows of the source."""
 
     shuffles = True
@@ -119,15 +146,16 @@ class TensorSamples:
 
     def take(self, rows: Any) -> TensorSamples:
         index = torch.as_tensor(np.asarray(rows), dtype=torch.long)
-        return TensorSamples(
+        taken = TensorSamples(
             self._rows(index), self.all_targets[index], self.source, self.index[np.asarray(rows)]
         )
+        return taken._as(self)
 
     def to(self, device: torch.device) -> TensorSamples:
         if self.all_targets.device == device:
             return self
         moved = tree_map(lambda t: t.to(device), self.inputs)
-        return TensorSamples(moved, self.all_targets.to(device), self.source, self.index)
+        return TensorSamples(moved, self.all_targets.to(device), self.source, self.index)._as(self)
 
     def digest(self) -> str:
         state = hashlib.sha256()
@@ -137,7 +165,7 @@ class TensorSamples:
         return state.hexdigest()
 
 
-class MapSamples:
+class MapSamples(_Laid):
     """Samples of a map-style data set too large, or too random (augmentation inside), to hold in memory."""
 
     shuffles = True
@@ -175,12 +203,12 @@ class MapSamples:
         return tuple(f"{self.source}:{self.index[row]}" for row in rows)
 
     def take(self, rows: Any) -> MapSamples:
-        return MapSamples(self.dataset, self.source, self.index[np.asarray(rows)])
+        return MapSamples(self.dataset, self.source, self.index[np.asarray(rows)])._as(self)
 
     def to(self, device: torch.device) -> MapSamples:
         moved = MapSamples(self.dataset, self.source, self.index)
         moved._device, moved._targets = device, self._targets
-        return moved
+        return moved._as(self)
 
     def digest(self) -> str:
         """Of the targets, the length and a spread of samples: reading all of a large set would cost more than a training."""
@@ -192,7 +220,7 @@ class MapSamples:
         return state.hexdigest()
 
 
-class LoaderSamples:
+class LoaderSamples(_Laid):
     """The user's own loader, made anew by `make()` for every pass; order and batches are the user's."""
 
     shuffles = False
@@ -209,6 +237,7 @@ class LoaderSamples:
     def batches(self, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:
         start = 0
         for item in self.make():
+            self.laid_like(item)
             inputs, targets = parted(item)
             move = self._device
             yield (
@@ -233,7 +262,7 @@ class LoaderSamples:
     def to(self, device: torch.device) -> LoaderSamples:
         moved = LoaderSamples(self.make, self.source)
         moved._device, moved._targets = device, self._targets
-        return moved
+        return moved._as(self)
 
     def digest(self) -> str:
         inputs, targets = self.head(16)

@@ -13,6 +13,7 @@ from netwright.values import UserError
 
 TaskName = Literal["classification", "binary", "multilabel", "regression", "custom"]
 TASKS: tuple[TaskName, ...] = ("classification", "binary", "multilabel", "regression", "custom")
+UNIT_LOSSES = ("bce", "mse", "l1", "huber")  # a single output then means a probability or the class number itself
 WORST_R2 = -1.0  # below it every failure is the same failure; keeps a diverged run from deciding a mean
 
 
@@ -116,7 +117,7 @@ def make_metric(
         raise UserError(
             "recipe: task='custom' needs metric=, a function metric(outputs, targets) that returns a number"
         )
-    at_zero = loss not in ("bce", "nll")
+    at_zero = loss not in UNIT_LOSSES
     if task.name == "regression":
         return _regression(metric or "r2", train_targets)
     if task.name == "multilabel":

@@ -1,0 +1,135 @@
+"""Causes visible while it trains: the rate and the length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from netwright.catalogue import Needs, check
+from netwright.runs import Evidence
+from netwright.values import Finding
+
+ABOVE, BELOW = 2.0, 30.0
+STILL_RISING = 0.02
+
+
+@check(
+    "lr-too-high",
+    needs=Needs.RECIPE | Needs.OPTIMIZER | Needs.RANGE_TEST,
+    confuses="inputs of a large scale, which make every rate too high; a loss that is summed over the batch",
+)
+def rate_above_what_falls(evidence: Evidence) -> Iterator[Finding]:
+    """A learning rate at which the loss cannot fall.
+
+    Looks at the range test: the largest rate at which the loss fell at least half as far as at the best one, against the
+    rate that is set; and at the run, which must have failed to learn its own training data.
+    Threshold: twice the largest falling rate, with a training skill under 0.5 or a loss that is not finite.
+    Source: Smith, Cyclical Learning Rates (2017), section 3.3.
+    """
+    assert evidence.range_test is not None and evidence.optimizer is not None
+    largest, rate = evidence.range_test.largest_falling_rate, evidence.optimizer.lr
+    if largest is None or rate <= ABOVE * largest:
+        return
+    skill = evidence.skill("train")
+    diverged = evidence.run is not None and evidence.run.diverged
+    if skill is not None and skill >= 0.5 and not diverged:
+        return
+    first = ""
+    factor = None
+    if evidence.batch and evidence.batch.loss and evidence.batch.loss_after is not None:
+        factor = evidence.batch.loss_after / evidence.batch.loss
+        if factor > 2:
+            first = f"The first step makes the loss {factor:,.0f} times larger. "
+    yield Finding(
+        "lr-too-high",
+        evidence.place("lr"),
+        {
+            "rate": rate,
+            "largest_falling_rate": largest,
+            "best_rate": evidence.range_test.best_rate,
+            "first_step_factor": factor,
+            "training_skill": skill,
+            "written": evidence.attribute("lr").source,
+        },
+        f"{first}It falls steadily up to a rate of {largest:.2g} (range test, {evidence.range_test.steps} steps); this one"
+        f" is {rate / largest:,.0f} times that.",
+        ("lower-learning-rate",),
+    )
+
+
+@check(
+    "lr-too-low",
+    needs=Needs.RECIPE | Needs.OPTIMIZER | Needs.RANGE_TEST | Needs.RUN,
+    confuses="gradients that vanish, or inputs of a tiny scale: a larger rate only hides them",
+)
+def rate_below_what_would_fall_faster(evidence: Evidence) -> Iterator[Finding]:
+    """A learning rate at which the loss falls steadily and has hardly begun.
+
+    Looks at the range test's best rate against the one that is set, and at the run: its training skill, and whether the
+    training loss was still falling over its last quarter.
+    Threshold: 30 times below the best rate, training skill under 0.9, loss still falling by over 1 % in the last quarter.
+    Source: Bengio, Practical recommendations for gradient-based training (2012), section 3.1.1.
+    """
+    assert evidence.range_test is not None and evidence.optimizer is not None and evidence.run is not None
+    best, rate, skill = evidence.range_test.best_rate, evidence.optimizer.lr, evidence.skill("train")
+    if best is None or rate <= 0 or rate * BELOW > best or skill is None or skill >= 0.9 or evidence.run.diverged:
+        return
+    loss = evidence.run.epoch_loss
+    quarter = max(1, len(loss) // 4)
+    falling = float((loss[-1 - quarter] - loss[-1]) / max(abs(loss[0]), 1e-12)) if len(loss) > quarter else 0.0
+    if len(loss) > quarter and falling < 0.01:
+        return
+    yield Finding(
+        "lr-too-low",
+        evidence.place("lr"),
+        {
+            "rate": rate,
+            "best_rate": best,
+            "training_skill": skill,
+            "fall_in_last_quarter": falling,
+            "written": evidence.attribute("lr").source,
+        },
+        f"The loss falls steadily and has hardly begun: in a range test it fell furthest at {best:.2g},"
+        f" {best / rate:,.0f} times this rate.",
+        ("raise-learning-rate",),
+    )
+
+
+@check("too-few-epochs", needs=Needs.RECIPE | Needs.RUN, confuses="a rate that is too low, which needs more epochs too")
+def stopped_while_improving(evidence: Evidence) -> Iterator[Finding]:
+    """A training that ended while validation was still improving at a useful rate.
+
+    Looks at the validation metric's means over the last and the last but one fifth of the epochs, and at the training
+    loss over the same.
+    Threshold: 2 % of the way from trivial to perfect gained from fifth to fifth, training loss falling, and validation
+    loss at its lowest in the last fifth.
+    Source: Prechelt, Early Stopping – But When? (1998), on the reverse question.
+    """
+    assert evidence.run is not None
+    run = evidence.run
+    if run.diverged or evidence.yardstick is None or len(run.val_score) < 2:
+        return
+    metric = evidence.yardstick.metric
+    skills = np.array([metric.skill(float(v)) for v in run.val_score])
+    fifth = max(1, len(skills) // 5)
+    gain = float(skills[-fifth:].mean() - skills[-2 * fifth : -fifth].mean()) if len(skills) >= 2 * fifth else 0.0
+    loss_falls = float(run.epoch_loss[-1] - run.epoch_loss[-1 - fifth]) < 0
+    losses = run.val_loss
+    lowest_last = bool(np.isfinite(losses).all()) and int(np.argmin(losses)) >= len(losses) - fifth
+    measured = bool(np.isfinite(losses).any())
+    if gain < STILL_RISING or not loss_falls or (measured and not lowest_last):
+        return
+    yield Finding(
+        "too-few-epochs",
+        evidence.place("epochs"),
+        {
+            "gain_in_last_fifth": gain,
+            "epochs": run.epochs,
+            "validation_skill": float(skills[-1]),
+            "written": evidence.attribute("epochs").source,
+        },
+        f"Validation still rose by {gain:.1%} of the way to perfect over the last fifth of the {run.epochs} epochs when"
+        " training stopped.",
+        ("train-longer",),
+    )

@@ -1,0 +1,278 @@
+"""The diagnosis from the first look to the confirmed cause: cheapest evidence first, and only what the budget affords."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+from attrs import field, frozen
+
+from netwright.catalogue import Check, Needs
+from netwright.diagnosis.confirmation import Confirmation, Repairs, Symptom, confirm
+from netwright.diagnosis.ranking import THRESHOLD, Ranking, examine, rank, rivals_of
+from netwright.recipe import Recipe, blame, user_code
+from netwright.runs import Evidence, Run, data_evidence, examine_start, range_test
+from netwright.trials import Engine, Failure, Job, Meter, Pace, Seeds, make_plan
+from netwright.trials.race import run_all
+from netwright.values import (
+    CheckSkipped,
+    Event,
+    Finding,
+    FindingMade,
+    Note,
+    Plan,
+    PlanMade,
+    ScanEnded,
+    StageStarted,
+    UserCodeError,
+    UserError,
+)
+
+ASKED_SEEDS = (0, 1)
+PACE_STEPS = 20
+RANGE_STEPS, RANGE_RATES = 30, 17
+Propose = Callable[[Evidence, tuple[Finding, ...]], Repairs]
+
+
+@frozen(eq=False)
+class Tools:
+    """What a verb hands to long work: where trainings run, what may be spent, the seeds, the checks, the device."""
+
+    engine: Engine
+    meter: Meter
+    seeds: Seeds
+    checks: tuple[Check, ...]
+    device: str = "cpu"
+    muted: Mapping[str, str] = field(factory=dict)
+    max_seconds: float | None = None
+
+
+@frozen(eq=False)
+class Diagnosis:
+    """What was found in one recipe. `repairs` holds, by finding, the edits that confirmed it; `baseline` the runs on the
+    reproducing seeds; `trainable` is false where the unchanged recipe cannot take a step."""
+
+    recipe: Recipe
+    evidence: Evidence
+    findings: tuple[Finding, ...]
+    considered: tuple[Finding, ...]
+    skipped: Mapping[str, str]
+    plan: Plan | None
+    pace: Pace | None
+    repairs: Mapping[str, Sequence[Any]] = field(factory=dict)
+    baseline: tuple[Run, ...] = ()
+    trainable: bool = True
+    reproduced: bool = True
+    complete: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """`findings`, `healthy` (every applicable check ran, none fired), or `inconclusive`."""
+        if self.findings:
+            return "findings"
+        return "healthy" if self.complete and self.reproduced else "inconclusive"
+
+
+def static_evidence(recipe: Recipe, device: str) -> list[Evidence]:
+    """Data, network, optimizer and one batch, for each of the asked seeds; trains nothing.
+
+    Raises `UserCodeError` where the user's network cannot be built.
+    """
+    name = recipe.origin.source if recipe.origin else recipe.display_name
+    with user_code(name):
+        data = data_evidence(recipe)
+        gathered = []
+        for seed in ASKED_SEEDS:
+            network, optimizer, batch = examine_start(recipe, seed, device)
+            gathered.append(
+                Evidence(recipe, data, network, batch, optimizer, yardstick=recipe.yardstick)
+            )
+    return gathered
+
+
+def scan(recipe: Recipe, checks: Iterable[Check], device: str = "cpu") -> tuple[Evidence, tuple[Finding, ...]]:
+    """The patterns in the data alone, ranked but not folded."""
+    evidence = Evidence(recipe, data_evidence(recipe), yardstick=recipe.yardstick)
+    only_data = [c for c in checks if Needs.DATA in c.needs and not c.needs & ~(Needs.DATA | Needs.RECIPE)]
+    found = [f for f in examine([evidence], only_data) if isinstance(f, Finding)]
+    ranking = rank(found)
+    return evidence, (*ranking.findings, *ranking.considered)
+
+
+def diagnose(
+    recipe: Recipe,
+    tools: Tools,
+    propose: Propose,
+    *,
+    attempt: int = 0,
+    known_pace: Pace | None = None,
+) -> Generator[Event, None, Diagnosis]:
+    """Scan, pace, one run with its layers recorded, the range test, ranking, and confirmation where it can be afforded.
+
+    `propose(evidence, findings)` gives the repairs of a cause. Raises `UserCodeError` for an exception that no check
+    explains.
+    """
+    began = tools.meter.clock()
+    if attempt == 0:
+        yield StageStarted("scan")
+    static = static_evidence(recipe, tools.device)
+    skipped: dict[str, str] = {}
+    found = yield from _examine(static, tools, skipped, announce=False)
+    if attempt == 0:
+        data_only = tuple(f for f in rank(found).findings if _is_data(f, tools.checks))
+        yield ScanEnded(data_only, tools.meter.clock() - began)
+    error = static[0].batch.error if static[0].batch else None
+    if error is not None and not rank(found).findings:
+        raise blame(error.exception)
+    pace, plan = known_pace, None
+    if error is None and pace is None:
+        pace = yield from _measure_pace(recipe, tools)
+        plan = make_plan(tools.meter.budget, pace, tools.meter.spent)
+        yield PlanMade(plan)
+    elif pace is not None:
+        plan = make_plan(tools.meter.budget, pace, tools.meter.spent)
+    if error is not None or pace is None or plan is None:
+        ranking = rank(found)
+        yield from _announce(ranking.findings)
+        return Diagnosis(
+            recipe, static[0], ranking.findings, ranking.considered, skipped, plan, pace, trainable=False
+        )
+    evidence, complete = yield from _dynamic_evidence(recipe, static, tools, plan, pace, attempt)
+    skipped.clear()
+    found = yield from _examine(evidence, tools, skipped, announce=True)
+    ranking = rank(found)
+    yield from _announce(ranking.findings)
+    run = evidence[0].run
+    affordable = plan.level == "claims" and tools.meter.affords(pace, 3 * 5)
+    if not ranking.findings or run is None or not affordable:
+        return Diagnosis(
+            recipe, evidence[0], ranking.findings, ranking.considered, skipped, plan, pace, complete=complete
+        )
+    yield StageStarted("diagnosis", f"confirming {ranking.findings[0].cause}")
+    settled = yield from confirm(
+        recipe,
+        ranking.findings,
+        Symptom.of(run, recipe),
+        repairs=propose(evidence[0], ranking.findings),
+        rivals=rivals_of,
+        engine=tools.engine,
+        seeds=tools.seeds.reproducing(5, attempt),
+        device=tools.device,
+        max_seconds=tools.max_seconds,
+    )
+    return _settled(recipe, evidence[0], ranking, settled, skipped, plan, pace, complete)
+
+
+def _settled(
+    recipe: Recipe,
+    evidence: Evidence,
+    ranking: Ranking,
+    settled: Confirmation,
+    skipped: Mapping[str, str],
+    plan: Plan,
+    pace: Pace,
+    complete: bool,
+) -> Diagnosis:
+    """The confirmed first; what was tried in vain falls below the threshold; symptoms of a confirmed cause are folded."""
+    weighed = []
+    for finding in settled.findings:
+        tried = finding.confirmation.get("repair") is not None
+        if finding.status == "suspected" and tried and not finding.also:
+            finding = attrs.evolve(finding, confidence=(finding.confidence or 0.0) * 0.5)
+        weighed.append(finding)
+    weighed.sort(key=lambda f: (f.status != "confirmed", -(f.confidence or 0.0)))
+    kept = tuple(f for f in weighed if f.status != "refuted" and (f.confidence or 0.0) >= THRESHOLD)
+    below = tuple(f for f in weighed if f not in kept)
+    return Diagnosis(
+        recipe,
+        evidence,
+        kept,
+        (*below, *ranking.considered),
+        skipped,
+        plan,
+        pace,
+        repairs=settled.repairs,
+        baseline=settled.baseline,
+        reproduced=settled.reproduced,
+        complete=complete,
+    )
+
+
+def _examine(
+    evidence: Sequence[Evidence], tools: Tools, skipped: dict[str, str], *, announce: bool
+) -> Generator[Event, None, list[Finding]]:
+    found = []
+    for item in examine(evidence, tools.checks, tools.muted):
+        if isinstance(item, CheckSkipped):
+            skipped[item.check] = item.reason
+            if announce:
+                yield item
+        else:
+            found.append(item)
+    return found
+
+
+def _announce(findings: Iterable[Finding]) -> Generator[Event, None, None]:
+    for finding in findings:
+        yield FindingMade(finding)
+
+
+def _is_data(finding: Finding, checks: Iterable[Check]) -> bool:
+    return any(c.id == finding.check and not c.needs & ~(Needs.DATA | Needs.RECIPE) for c in checks)
+
+
+def _measure_pace(recipe: Recipe, tools: Tools) -> Generator[Event, None, Pace]:
+    """Twenty steps, extrapolated to one training."""
+    job = Job(recipe, tools.seeds.base, None, "pace", max_steps=PACE_STEPS, device=tools.device)
+    yield StageStarted("baseline", f"{PACE_STEPS} steps to see what a training costs")
+    results = yield from run_all(tools.engine, [job])
+    result = results[0]
+    if isinstance(result, Failure):
+        raise failed(result)
+    settings, samples = recipe.settings, recipe.training_samples
+    per_epoch = max(1, -(-len(samples) // settings.batch_size)) if samples.shuffles else max(1, result.steps)
+    steps = per_epoch * settings.epochs
+    return Pace(result.seconds * steps / max(1, result.steps), steps, settings.epochs, tools.engine.workers)
+
+
+def failed(failure: Failure) -> UserError | UserCodeError:
+    """The error to show for a training of the user's own recipe that did not end."""
+    if failure.kind == "user-code":
+        return UserCodeError(failure.reason, traceback=failure.traceback)
+    if failure.kind == "user":
+        return UserError(failure.reason)
+    return UserError(f"the training of the unchanged recipe did not end: {failure.reason}; make it smaller or shorter")
+
+
+def _dynamic_evidence(
+    recipe: Recipe, static: list[Evidence], tools: Tools, plan: Plan, pace: Pace, attempt: int
+) -> Generator[Event, None, tuple[list[Evidence], bool]]:
+    """One full run and the range test, as far as the plan goes; and whether all that applies was gathered."""
+    run: Run | None = None
+    if plan.level in ("proxies", "claims"):
+        if attempt == 0:
+            yield StageStarted("baseline", f"one run of {pace.epochs} epochs")
+        seed = tools.seeds.screening(1)[0]
+        job = Job(
+            recipe, seed, None, "baseline", keep_weights=attempt == 0, tapped=True,
+            max_seconds=tools.max_seconds, device=tools.device,
+        )  # fmt: skip
+        results = yield from run_all(tools.engine, [job])
+        if isinstance(results[0], Failure):
+            raise failed(results[0])
+        run = results[0]
+    test = None
+    share = RANGE_STEPS * RANGE_RATES / pace.steps
+    if plan.level != "static":
+        steps = RANGE_STEPS
+        if tools.meter.budget.unit == "seconds" and not tools.meter.affords(pace, share * pace.workers * 2):
+            steps = max(8, int(RANGE_STEPS * tools.meter.left / max(pace.seconds * share * 4, 1e-9)))
+        if steps < RANGE_STEPS and plan.level != "probes":
+            yield Note(f"range test shortened to {steps} steps to stay within the budget")
+        if attempt == 0:
+            yield StageStarted("diagnosis", "learning-rate range test")
+        with user_code(recipe.display_name):
+            test = range_test(recipe, seed=tools.seeds.base, steps=min(steps, RANGE_STEPS), device=tools.device)
+        tools.meter.charge(0, min(steps, RANGE_STEPS) * RANGE_RATES)
+    return [attrs.evolve(e, run=run, range_test=test) for e in static], run is not None

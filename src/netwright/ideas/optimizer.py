@@ -1,0 +1,48 @@
+"""Ideas about the optimizer and its momentum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netwright.catalogue import idea
+from netwright.ideas.situation import Situation, rounded
+from netwright.recipe import Recipe
+from netwright.values import Edit
+
+ADAPTIVE = ("adam", "adamw", "nadam", "radam", "adamax", "rmsprop", "adagrad", "adadelta", "adafactor")
+
+
+@idea(attribute="optimizer", addresses=("lr-too-low", "vanishing-gradient", "initialisation"), prior=0.6)
+def adamw(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """AdamW at its default rate, for a recipe on another optimizer.
+
+    Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization (2019); torch.optim.AdamW's defaults.
+    """
+    old = recipe.settings.optimizer
+    if isinstance(old, str) and old not in ("adam", "adamw"):
+        parameters = {"optimizer": "adamw", "lr": 1e-3}
+        yield Edit("swap-optimizer", parameters, "optimizer", f"{old} → adamw, lr 0.001")
+
+
+@idea(attribute="optimizer", prior=0.3)
+def sgd_with_momentum(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """SGD with momentum 0.9, for a recipe on an adaptive optimizer.
+
+    Source: Wilson et al., The Marginal Value of Adaptive Gradient Methods (2017).
+    """
+    old = recipe.settings.optimizer
+    if old in ADAPTIVE:
+        lr = rounded(10 * situation.rate) if situation.rate else 0.05
+        parameters = {"optimizer": "sgd", "lr": lr, "momentum": 0.9}
+        yield Edit("swap-optimizer", parameters, "optimizer", f"{old} → sgd, momentum 0.9, lr {lr:g}")
+
+
+@idea(attribute="momentum", addresses=("lr-too-low", "too-few-epochs"), prior=0.5)
+def momentum(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Momentum 0.9 for plain SGD.
+
+    Source: Sutskever et al., On the importance of initialization and momentum (2013).
+    """
+    settings = recipe.settings
+    if settings.optimizer == "sgd" and not settings.momentum:
+        yield Edit.set("training.momentum", 0.9, "momentum 0 → 0.9")

@@ -1,0 +1,100 @@
+"""Ideas about weight decay, dropout, label smoothing and gradient clipping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netwright.catalogue import idea
+from netwright.ideas.situation import WEIGHTED, Situation
+from netwright.recipe import Recipe
+from netwright.values import Edit
+
+RECTIFIERS = ("ReLU", "LeakyReLU", "GELU", "SiLU", "ELU")
+
+
+@idea(attribute="weight_decay", addresses=("overfit-capacity",), prior=0.3, late=True)
+def more_weight_decay(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Ten times the weight decay that is set, or 5e-4 (1e-2 under AdamW) where there is none.
+
+    Source: Krogh and Hertz, A Simple Weight Decay Can Improve Generalization (1991).
+    """
+    old = recipe.settings.weight_decay or 0.0
+    new = 10 * old if old else (1e-1 if recipe.settings.optimizer == "adamw" else 5e-4)
+    if new < 1:
+        yield Edit.set("training.weight_decay", new, f"weight decay {old:g} → {new:g}")
+
+
+@idea(attribute="weight_decay", addresses=("regularisation-too-strong",), prior=0.15, late=True)
+def no_weight_decay(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """No weight decay, for a recipe that sets one.
+
+    Source: Zhang et al., Three Mechanisms of Weight Decay Regularization (2019).
+    """
+    if recipe.settings.weight_decay:
+        yield Edit.set("training.weight_decay", 0.0, f"weight decay {recipe.settings.weight_decay:g} → 0")
+
+
+@idea(attribute="dropout", addresses=("overfit-capacity", "overfit-memorised-noise"), prior=0.3, late=True)
+def dropout_after_hidden_layers(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Dropout of 0.2 after the last hidden activation, for a network without dropout.
+
+    Source: Srivastava et al., Dropout (2014).
+    """
+    layers = situation.evidence.batch.layers if situation.evidence.batch else ()
+    if any(s.kind.startswith("Dropout") for s in layers):
+        return
+    hidden = situation.hidden(RECTIFIERS)
+    if hidden:
+        parameters = {"layers": [hidden[-1].name], "what": "dropout", "p": 0.2}
+        yield Edit("insert-after", parameters, "dropout", f"dropout 0.2 after {hidden[-1].kind} {hidden[-1].name}")
+
+
+@idea(attribute="label_smoothing", prior=0.2, late=True)
+def smooth_labels(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Label smoothing of 0.1 under cross-entropy.
+
+    Source: Szegedy et al., Rethinking the Inception Architecture (2016), section 7.
+    """
+    if recipe.settings.loss == "cross_entropy" and not recipe.settings.label_smoothing:
+        yield Edit.set("training.label_smoothing", 0.1, "label smoothing 0 → 0.1")
+
+
+@idea(attribute="clip", addresses=("exploding-gradient",), prior=0.2)
+def clip_gradients(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """The gradient's norm bounded by 1.
+
+    Source: Pascanu et al., On the difficulty of training recurrent neural networks (2013), section 3.2.
+    """
+    if recipe.settings.clip is None and recipe.settings.step is None:
+        yield Edit.set("training.clip", 1.0, "gradient norm clipped at 1")
+
+
+@idea(attribute="normalisation", addresses=("vanishing-gradient", "saturation"), prior=0.4)
+def batch_norm_after_layers(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Batch normalisation after every hidden layer with weights, for a network without any normalisation.
+
+    Source: Ioffe and Szegedy, Batch Normalization (2015), section 3.2.
+    """
+    hidden = _unnormalised(situation)
+    images = [s for s in hidden if s.kind != "Linear" or (s.output_shape and len(s.output_shape) == 2)]
+    if images and recipe.settings.batch_size >= 8:
+        parameters = {"layers": [s.name for s in images], "what": "batch_norm"}
+        kinds = " and ".join(dict.fromkeys(s.kind for s in images))
+        yield Edit("insert-after", parameters, "normalisation", f"batch norm after {kinds}")
+
+
+@idea(attribute="normalisation", addresses=("vanishing-gradient",), prior=0.2)
+def layer_norm_after_layers(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Layer normalisation after every hidden linear layer, for a network without any normalisation.
+
+    Source: Ba et al., Layer Normalization (2016).
+    """
+    hidden = [s for s in _unnormalised(situation) if s.kind == "Linear"]
+    if hidden:
+        parameters = {"layers": [s.name for s in hidden], "what": "layer_norm"}
+        yield Edit("insert-after", parameters, "normalisation", "layer norm after Linear")
+
+
+def _unnormalised(situation: Situation) -> list:  # type: ignore[type-arg]
+    layers = situation.evidence.batch.layers if situation.evidence.batch else ()
+    return [] if any("Norm" in s.kind for s in layers) else situation.hidden(WEIGHTED)

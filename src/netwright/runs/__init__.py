@@ -1,0 +1,51 @@
+"""Training a recipe, watching a user's own loop, and the evidence that both leave.
+
+In come recipes and seeds, out go events and frozen `Run`s; layers are captured here and nowhere else (`taps`). This room
+compares nothing, judges nothing, and knows of no finding beyond its type.
+"""
+
+from netwright.runs.batch import examine_start
+from netwright.runs.evidence import (
+    BatchError,
+    BatchEvidence,
+    DataEvidence,
+    Evidence,
+    NetworkEvidence,
+    OptimizerEvidence,
+    ParameterState,
+    PartSummary,
+    data_evidence,
+    summarise,
+)
+from netwright.runs.forward import forward, outputs_of, predict, sample_losses
+from netwright.runs.range_test import RangeTest, range_test
+from netwright.runs.run import LayerTraces, Run, run_key
+from netwright.runs.taps import LayerState, Tap
+from netwright.runs.train import Clocks, train
+
+__all__ = [
+    "BatchError",
+    "BatchEvidence",
+    "Clocks",
+    "DataEvidence",
+    "Evidence",
+    "LayerState",
+    "LayerTraces",
+    "NetworkEvidence",
+    "OptimizerEvidence",
+    "ParameterState",
+    "PartSummary",
+    "RangeTest",
+    "Run",
+    "Tap",
+    "data_evidence",
+    "examine_start",
+    "forward",
+    "outputs_of",
+    "predict",
+    "range_test",
+    "run_key",
+    "sample_losses",
+    "summarise",
+    "train",
+]

@@ -1,0 +1,255 @@
+"""What checks see: the recipe, its data, its network in one batch, the optimizer, a run and a range test, each optional."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from attrs import field, frozen
+from torch import Tensor
+
+from netwright.catalogue import Needs
+from netwright.recipe import Recipe, Samples, Task, Yardstick, labels_of, tree_tensors
+from netwright.recipe.source import Birthplace, shown
+from netwright.runs.range_test import RangeTest
+from netwright.runs.run import Run
+from netwright.runs.taps import LayerState
+from netwright.values import Attribute, Place
+
+Kind = Literal["image", "table", "tokens", "series", "other"]
+LOOKED_AT = 4096
+
+
+@frozen(eq=False)
+class PartSummary:
+    """One part of the data, from up to `LOOKED_AT` samples spread over it; `size` is the true number.
+
+    `mean`, `std`, `low`, `high` (F,) are per feature of a table, per channel of images and series; `bad_inputs` and
+    `bad_targets` count samples with values that are not finite, `bad_rows` are rows of such; `targets` (N, ...) are all.
+    """
+
+    size: int
+    looked_at: int
+    shape: tuple[int, ...]
+    kind: Kind
+    floating: bool
+    mean: np.ndarray
+    std: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    bad_inputs: int
+    bad_targets: int
+    bad_rows: tuple[int, ...]
+    targets: Tensor
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Class numbers (N,) of the targets, where they are classes."""
+        return labels_of(self.targets).cpu().numpy()
+
+    def counts(self) -> dict[int, int]:
+        """Samples by class number."""
+        names, counts = np.unique(self.labels, return_counts=True)
+        return {int(n): int(c) for n, c in zip(names, counts, strict=True)}
+
+
+@frozen(eq=False)
+class DataEvidence:
+    """The parts summarised; `task` as inferred. `test` is not looked at."""
+
+    train: PartSummary
+    val: PartSummary
+    task: Task
+    shuffled_by_us: bool
+
+
+@frozen
+class ParameterState:
+    """A parameter after one backward pass; `gradient` is its norm, `None` where there was none."""
+
+    name: str
+    layer: str
+    shape: tuple[int, ...]
+    requires_grad: bool
+    in_optimizer: bool
+    gradient: float | None
+    norm: float
+    std: float
+    constant: bool
+
+
+@frozen
+class BatchError:
+    """What the first batch raised: `stage` is where (`forward`, `loss`, `backward`), `exception` as it was caught."""
+
+    stage: str
+    kind: str
+    message: str
+    exception: BaseException = field(repr=False, eq=False)
+
+
+@frozen(eq=False)
+class BatchEvidence:
+    """One real batch through the network with its initial weights, in training mode, forward and backward.
+
+    `rows_sum_to_one` and `rows_log_sum_to_zero` say that outputs are probabilities or their logarithms over the last
+    axis; `loss_after` is the loss on the same batch after one step of the optimizer.
+    """
+
+    size: int
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...] | None
+    target_shape: tuple[int, ...]
+    output_low: float | None = None
+    output_high: float | None = None
+    output_std_over_samples: float | None = None
+    rows_sum_to_one: bool = False
+    rows_log_sum_to_zero: bool = False
+    in_unit_interval: bool = False
+    loss: float | None = None
+    loss_after: float | None = None
+    layers: tuple[LayerState, ...] = ()
+    parameters: tuple[ParameterState, ...] = ()
+    error: BatchError | None = None
+
+    def layer(self, name: str) -> LayerState | None:
+        return next((s for s in self.layers if s.name == name), None)
+
+
+@frozen(eq=False)
+class NetworkEvidence:
+    """The modules of the network: kinds by name in order of registration, and where each was made."""
+
+    kinds: Mapping[str, str]
+    places: Mapping[str, Birthplace]
+    pretrained: bool = False
+
+
+@frozen(eq=False)
+class OptimizerEvidence:
+    """Class name, rate and settings of the optimizer, and the names of the parameters that it holds."""
+
+    kind: str
+    lr: float
+    settings: Mapping[str, Any]
+    holds: tuple[str, ...]
+
+
+@frozen(eq=False)
+class Evidence:
+    """Everything that is known; `has` says which parts. A check declares what it needs and is skipped without it."""
+
+    recipe: Recipe | None = None
+    data: DataEvidence | None = None
+    network: NetworkEvidence | None = None
+    batch: BatchEvidence | None = None
+    optimizer: OptimizerEvidence | None = None
+    run: Run | None = None
+    range_test: RangeTest | None = None
+    yardstick: Yardstick | None = None
+
+    @property
+    def has(self) -> Needs:
+        parts = {
+            Needs.RECIPE: self.recipe,
+            Needs.DATA: self.data,
+            Needs.NETWORK: self.network,
+            Needs.BATCH: self.batch,
+            Needs.OPTIMIZER: self.optimizer,
+            Needs.RUN: self.run,
+            Needs.RANGE_TEST: self.range_test,
+        }
+        present = Needs.NONE
+        for need, part in parts.items():
+            if part is not None:
+                present |= need
+        return present
+
+    def place(self, attribute: str) -> Place:
+        """Where the user set an attribute of the recipe, or where it would be set."""
+        return self.attribute(attribute).place
+
+    def attribute(self, name: str) -> Attribute:
+        if self.recipe is None:
+            return Attribute(name, None, Place(attribute=name))
+        return self.recipe.attribute(name)
+
+    def layer_place(self, layer: str, attribute: str | None = None) -> Place:
+        """A layer with the line of the user's source that made it."""
+        born = self.network.places.get(layer) if self.network else None
+        return Place(layer, shown(born.file) if born else None, born.line if born else None, None, attribute)
+
+    def skill(self, part: str) -> float | None:
+        """The run's score of `part` from 0 (trivial) to 1 (perfect)."""
+        if self.run is None or self.yardstick is None or part not in self.run.scores:
+            return None
+        return self.yardstick.metric.skill(self.run.scores[part])
+
+
+def summarise(samples: Samples) -> PartSummary:
+    """One part of the data in numbers; reads at most `LOOKED_AT` inputs and all targets."""
+    inputs, _ = samples.head(LOOKED_AT)
+    tensors = [t for _, t in tree_tensors(inputs)]
+    first = max(tensors, key=lambda t: t.numel())
+    targets = samples.targets()
+    floating = first.is_floating_point()
+    values = first.float() if floating or first.dtype == torch.uint8 else first.double()
+    kind = _kind(first)
+    flat = _by_feature(values, kind)  # (M, F)
+    finite = torch.isfinite(flat)
+    known = torch.where(finite, flat, torch.nan)
+    mean = known.nanmean(0)
+    std = ((known - mean) ** 2).nanmean(0).sqrt()
+    low = torch.where(finite, flat, torch.inf).amin(0)
+    high = torch.where(finite, flat, -torch.inf).amax(0)
+    bad = ~torch.isfinite(first.reshape(len(first), -1).float()).all(1)
+    bad_targets = ~torch.isfinite(targets.reshape(len(targets), -1).float()).all(1)
+    positions = torch.linspace(0, len(samples) - 1, len(first)).round().long()
+    rows = sorted({*positions[bad].tolist(), *bad_targets.nonzero()[:, 0].tolist()})
+    return PartSummary(
+        size=len(samples),
+        looked_at=len(first),
+        shape=tuple(first.shape[1:]),
+        kind=kind,
+        floating=floating,
+        mean=mean.numpy(),
+        std=std.numpy(),
+        low=low.numpy(),
+        high=high.numpy(),
+        bad_inputs=int(bad.sum()),
+        bad_targets=int(bad_targets.sum()),
+        bad_rows=tuple(rows[:1000]),
+        targets=targets,
+    )
+
+
+def data_evidence(recipe: Recipe) -> DataEvidence:
+    parts = recipe.data.parts
+    return DataEvidence(
+        summarise(recipe.training_samples),
+        summarise(parts.val),
+        recipe.yardstick.task,
+        recipe.settings.shuffle and parts.train.shuffles,
+    )
+
+
+def _kind(inputs: Tensor) -> Kind:
+    """By shape and type: (N, C, H, W) images, (N, F) floats a table, whole numbers (N, T) tokens, (N, T, D) a series."""
+    if inputs.ndim == 4 or (inputs.ndim == 3 and inputs.dtype == torch.uint8):
+        return "image"
+    if inputs.ndim <= 2:
+        return "table" if inputs.is_floating_point() or inputs.dtype == torch.bool else "tokens"
+    return "series" if inputs.ndim == 3 else "other"
+
+
+def _by_feature(values: Tensor, kind: Kind) -> Tensor:
+    """(M, F): features of a table; channels (axis 1) of images; the last axis of a series; all as one otherwise."""
+    if kind == "table":
+        return values.reshape(len(values), -1)
+    if kind == "image" and values.ndim == 4:
+        return values.transpose(1, 3).reshape(-1, values.shape[1])
+    if kind == "series":
+        return values.reshape(-1, values.shape[-1])
+    return values.reshape(-1, 1)

@@ -1,0 +1,101 @@
+"""The learning-rate range test: short trainings from the same start, one at each rate of a grid."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+
+import torch
+from attrs import frozen
+
+from netwright.recipe import Recipe, seeded, stream
+from netwright.runs.forward import forward, outputs_of
+
+FACTOR = 10**0.5
+
+
+@frozen
+class RangeTest:
+    """`rates` ascending, `falls`: the share by which each lowered the loss from `start` over `steps` steps (negative: it
+    rose; −1 at most counts; not finite is −1). `largest_falling_rate` is the last up to which the loss falls by a tenth
+    of the best fall without having failed before, `best_rate` the one that falls furthest."""
+
+    rates: tuple[float, ...]
+    falls: tuple[float, ...]
+    start: float
+    steps: int
+
+    @property
+    def best_rate(self) -> float | None:
+        best = max(self.falls, default=0.0)
+        return self.rates[self.falls.index(best)] if best > 0.005 else None
+
+    @property
+    def largest_falling_rate(self) -> float | None:
+        best = self.best_rate
+        if best is None:
+            return None
+        enough = max(self.falls) / 2
+        largest = best
+        for rate, fall in zip(self.rates, self.falls, strict=True):
+            if rate > best and fall >= enough and rate <= largest * FACTOR * 1.01:
+                largest = rate
+        return largest
+
+
+def range_test(
+    recipe: Recipe, *, seed: int = 0, steps: int = 30, device: str = "cpu", low: float = 1e-6, high: float = 100.0
+) -> RangeTest | None:
+    """Train `steps` batches from the same initial weights at every rate of a grid with factor √10, schedule off.
+
+    The loss is that of the recipe, averaged over its last quarter of steps; the start is the mean over the same batches
+    before any step. `None` for a recipe whose start gives no finite loss. Source: Smith, Cyclical Learning Rates (2017),
+    section 3.3, as separate runs instead of one sweep, so that a rate is not judged by what a smaller one reached.
+    """
+    if recipe.settings.step is not None:
+        return None
+    where = torch.device(device)
+    network = recipe.build(seed).to(where).train()
+    initial = copy.deepcopy(network.state_dict())
+    loss_of = recipe.settings.make_loss()
+    samples = recipe.training_samples.to(where)
+    generator = torch.Generator().manual_seed(stream(seed, "order", "range test"))
+    batches = []
+    while len(batches) < steps:  # a small data set gives fewer batches than steps: pass over it again
+        order = torch.randperm(len(samples), generator=generator) if samples.shuffles else None
+        for inputs, targets, _ in samples.batches(recipe.settings.batch_size, order):
+            batches.append((inputs, targets))
+            if len(batches) == steps:
+                break
+    tail = max(1, steps // 4)
+
+    def mean_loss(train_at: float | None) -> float:
+        losses = []
+        with seeded(seed, "range test"):
+            network.load_state_dict(initial)
+            optimizer = recipe.settings.make_optimizer(network)
+            for group in optimizer.param_groups:
+                group["lr"] = train_at or 0.0
+            for inputs, targets in batches if train_at is not None else batches[-tail:]:
+                loss = loss_of(outputs_of(forward(network, inputs)), targets)
+                losses.append(loss.detach())
+                if train_at is not None and loss.requires_grad:
+                    optimizer.zero_grad(set_to_none=True)
+                    loss.backward()
+                    if recipe.settings.clip is not None:
+                        torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.settings.clip)
+                    optimizer.step()
+        return float(torch.stack(losses[-tail:]).mean())
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        start = mean_loss(None)
+        if not math.isfinite(start) or start == 0:
+            return None
+        count = 1 + round(math.log(high / low) / math.log(FACTOR))
+        rates, falls = [low * FACTOR**k for k in range(count)], []
+        for rate in rates:
+            after = mean_loss(rate)
+            falls.append(max(-1.0, (start - after) / abs(start)) if math.isfinite(after) else -1.0)
+    return RangeTest(tuple(rates), tuple(falls), start, steps)

@@ -1,0 +1,154 @@
+"""The one capture of layers: statistics of what goes through every leaf module in one forward and backward pass.
+
+Hooks are on the modules only while a `Tap` is open; statistics are computed on the device and fetched together at the
+end, so that a step which is not tapped pays nothing and a tapped one synchronises once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from attrs import frozen
+from torch import Tensor, nn
+
+from netwright.recipe.edits import SATURATING, core
+
+STATISTICS = ("mean", "std", "zeros", "dead", "saturated", "gradient", "input_mean", "input_std")
+BINS = 16
+_RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish)
+
+
+@frozen
+class LayerState:
+    """A leaf module in one pass over B inputs. Shares are 0…1, `None` where there was nothing to measure.
+
+    `mean`, `std`: over all values of the output. `zeros`: share of values that are exactly 0. `dead`: share of units
+    (channels, or features) that are 0 for every input. `saturated`: share of values at the flat ends of a bounded
+    activation. `gradient`: root mean square of the loss's gradient at the output, times B. `offset`, `spread`: of the
+    input's features, the largest distance of a mean from 0 in standard deviations, and the ratio of the extreme
+    standard deviations. `histogram`: counts of the output's values in 16 equal bins.
+    """
+
+    name: str
+    kind: str
+    input_shape: tuple[int, ...] | None
+    output_shape: tuple[int, ...] | None
+    parameters: int
+    mean: float | None = None
+    std: float | None = None
+    zeros: float | None = None
+    dead: float | None = None
+    saturated: float | None = None
+    gradient: float | None = None
+    input_mean: float | None = None
+    input_std: float | None = None
+    rectifier: bool = False
+    histogram: tuple[int, ...] | None = None
+
+
+class Tap:
+    """Listens to `network` for one pass: `with Tap(network) as tap: loss(network(x)).backward()`, then `tap.states()`."""
+
+    def __init__(self, network: nn.Module, *, histograms: bool = False) -> None:
+        self.histograms = histograms
+        inner = core(network)
+        self._modules = [(n, m) for n, m in inner.named_modules() if not any(True for _ in m.children())]
+        self._names = {id(m): n for n, m in self._modules}
+        self._handles: list[Any] = []
+        self._order: list[str] = []
+        self._seen: dict[str, tuple[nn.Module, tuple[int, ...] | None, tuple[int, ...]]] = {}
+        self._values: dict[str, dict[str, Tensor]] = {}
+        self._bins: dict[str, Tensor] = {}
+
+    def __enter__(self) -> Tap:
+        self._handles = [module.register_forward_hook(self._forward) for _, module in self._modules]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def _forward(self, module: nn.Module, arguments: tuple[Any, ...], result: Any) -> None:
+        output = _tensor(result)
+        if output is None:
+            return
+        name = self._names[id(module)]
+        given = _tensor(arguments)
+        if name not in self._seen:
+            self._order.append(name)
+        self._seen[name] = (module, tuple(given.shape) if given is not None else None, tuple(output.shape))
+        values = self._values[name] = {}
+        with torch.no_grad():
+            floating = output.detach()
+            if floating.is_floating_point():
+                floating = floating.float()
+                values["std"], values["mean"] = torch.std_mean(floating, correction=0)
+                if isinstance(module, _RECTIFIERS):
+                    zero = floating == 0
+                    values["zeros"] = zero.float().mean()
+                    values["dead"] = _by_unit(zero).all(0).float().mean()
+                elif isinstance(module, SATURATING):
+                    values["saturated"] = _saturated(module, floating)
+                if self.histograms:
+                    self._bins[name] = torch.histc(floating.nan_to_num(0.0, 0.0, 0.0), BINS)
+            if given is not None and given.is_floating_point() and any(True for _ in module.parameters(recurse=False)):
+                values["input_std"], values["input_mean"] = torch.std_mean(given.detach().float(), correction=0)
+        if output.requires_grad:
+            size = len(output) if output.ndim else 1
+            output.register_hook(lambda gradient, v=values, b=size: _keep_gradient(v, gradient, b))
+
+    def states(self) -> tuple[LayerState, ...]:
+        """What was seen, in execution order; one transfer from the device."""
+        flat = [(name, key, value) for name in self._order for key, value in self._values[name].items()]
+        numbers = torch.stack([v.reshape(()).float() for _, _, v in flat]).tolist() if flat else []
+        found: dict[str, dict[str, float]] = {name: {} for name in self._order}
+        for (name, key, _), number in zip(flat, numbers, strict=True):
+            found[name][key] = number
+        bins = {name: tuple(int(c) for c in counts.tolist()) for name, counts in self._bins.items()}
+        return tuple(self._state(name, found[name], bins) for name in self._order)
+
+    def _state(self, name: str, found: Mapping[str, float], bins: Mapping[str, tuple[int, ...]]) -> LayerState:
+        module, given, made = self._seen[name]
+        return LayerState(
+            name,
+            type(module).__name__,
+            given,
+            made,
+            sum(p.numel() for p in module.parameters()),
+            rectifier=isinstance(module, _RECTIFIERS),
+            histogram=bins.get(name),
+            **{key: found.get(key) for key in STATISTICS},
+        )
+
+
+def _keep_gradient(values: dict[str, Tensor], gradient: Tensor, size: int) -> None:
+    values["gradient"] = gradient.detach().float().square().mean().sqrt() * size
+
+
+def _by_unit(values: Tensor) -> Tensor:
+    """(samples and positions, units): channels are axis 1 of images (N, C, H, W), features the last axis otherwise."""
+    if values.ndim >= 4:
+        return values.transpose(1, -1).reshape(-1, values.shape[1])
+    if values.ndim == 3:  # (N, C, L) of a convolution or (N, T, D) of a sequence: a unit is whatever never fires
+        return values.permute(0, 2, 1).reshape(-1, values.shape[1])
+    return values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
+
+
+def _saturated(module: nn.Module, values: Tensor) -> Tensor:
+    low, high = (0.0, 1.0) if isinstance(module, (nn.Sigmoid, nn.Hardsigmoid)) else (-1.0, 1.0)
+    edge = 0.02 * (high - low)
+    return ((values < low + edge) | (values > high - edge)).float().mean()
+
+
+def _tensor(value: Any) -> Tensor | None:
+    """The first tensor of a module's arguments or result."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, (tuple, list)):
+        return next((t for t in map(_tensor, value) if t is not None), None)
+    return None

@@ -1,0 +1,36 @@
+"""Figures and tables, each made once and shown everywhere: in the terminal, in a notebook, in a page on disk.
+
+In come results and events, out go renderables of rich, SVG and whole HTML pages. This room computes nothing
+about networks: what a result does not hold is not shown, and what was not measured is said in words.
+"""
+
+from netwright.views.terminal import (
+    attributes_table,
+    changes_table,
+    diagnose_view,
+    finding_block,
+    improve_lines,
+    listing,
+    overview_line,
+    scan_view,
+    verdict_table,
+)
+
+__all__ = [
+    "Progress",
+    "attributes_table",
+    "changes_table",
+    "diagnose_html",
+    "diagnose_view",
+    "finding_block",
+    "frame",
+    "improve_lines",
+    "interval_plot",
+    "learning_curves",
+    "listing",
+    "look_html",
+    "overview_line",
+    "report_html",
+    "scan_view",
+    "verdict_table",
+]
