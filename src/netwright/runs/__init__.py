@@ -22,6 +22,7 @@ from netwright.runs.range_test import RangeTest, range_test
 from netwright.runs.run import LayerTraces, Run, run_key
 from netwright.runs.taps import LayerState, Tap
 from netwright.runs.train import Clocks, train
+from netwright.runs.watch import Trace, watch
 
 __all__ = [
     "BatchError",
@@ -38,6 +39,7 @@ __all__ = [
     "RangeTest",
     "Run",
     "Tap",
+    "Trace",
     "data_evidence",
     "examine_start",
     "forward",
@@ -48,4 +50,5 @@ __all__ = [
     "sample_losses",
     "summarise",
     "train",
+    "watch",
 ]

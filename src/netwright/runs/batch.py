@@ -103,7 +103,7 @@ def _pass(
         except Exception as raised:  # kept: a check may explain it, else the verb shows it as the user's
             error = BatchError(stage, type(raised).__name__, str(raised), raised)
         layers = tap.states()
-    parameters = tuple(_parameter(name, p, id(p) in held) for name, p in core(network).named_parameters())
+    parameters = tuple(parameter_state(name, p, id(p) in held) for name, p in core(network).named_parameters())
     if error is None and recipe.settings.step is None:
         known["loss_after"] = _loss_after(recipe, network, optimizer, inputs, targets)
     return BatchEvidence(**known, layers=layers, parameters=parameters, error=error)
@@ -144,7 +144,7 @@ def describe_outputs(outputs: Tensor) -> dict[str, Any]:
     }
 
 
-def _parameter(name: str, parameter: nn.Parameter, held: bool) -> ParameterState:
+def parameter_state(name: str, parameter: nn.Parameter, held: bool) -> ParameterState:
     values = parameter.detach().float()
     gradient = float(parameter.grad.detach().float().norm()) if parameter.grad is not None else None
     many = values.numel() > 1

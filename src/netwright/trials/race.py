@@ -216,10 +216,8 @@ def _judge(
     if diverged > before:
         reason = f"diverged on {diverged} of {count} seeds (control: {before}), which are not in the mean"
         word = "unclear" if word == "helps" else word
-    elif word == "unclear":
-        reason = f"margin {margin:.3g}"
-        if comparison.low > 0:
-            reason = f"adjusted p {ledger.adjusted():.2g} over {ledger.planned} planned confirmations"
+    elif word == "unclear" and comparison.low > 0:
+        reason = f"adjusted p {ledger.adjusted():.2g} over {ledger.planned} planned confirmations"
     return (
         Verdict(
             idea=contender.id,

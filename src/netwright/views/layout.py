@@ -26,7 +26,7 @@ def text(content: object, style: str = "") -> Text:
 
 @frozen
 class Flow:
-    """Pieces side by side, each kept whole: a window that is too narrow breaks the line between two of them."""
+    """Pieces side by side, each kept whole: in a narrow window the line breaks between two of them."""
 
     pieces: Sequence[Text]
     gap: str
@@ -35,7 +35,8 @@ class Flow:
         line = Text(overflow="fold")
         for piece in self.pieces:
             if line and line.cell_len + len(self.gap) + piece.cell_len > options.max_width:
-                yield line.append(self.gap.rstrip())
+                mark = self.gap.rstrip()
+                yield line.append(mark if line.cell_len + len(mark) <= options.max_width else "")
                 line = Text(overflow="fold")
             line.append(self.gap if line else "").append_text(piece)
         yield line
@@ -90,7 +91,7 @@ def columns(
     right: Collection[int] = (),
     wrap: Mapping[int, int] | None = None,
 ) -> Table:
-    """A table without lines. A column wraps where `wrap` gives the least width that it needs; others never do."""
+    """A table without lines. A column wraps where `wrap` gives the least width it needs."""
     wrap = wrap or {}
     lines = [*([[Text(name, style="dim") for name in head]] if head else []), *rows]
     grid = Table.grid(padding=(0, 2, 0, 0))

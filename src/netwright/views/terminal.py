@@ -69,7 +69,7 @@ def finding_block(finding: Finding) -> RenderableType:
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> RenderableType:
-    """What was tried, what helps first: effect, interval, word; folded to two lines each in a narrow window."""
+    """What was tried, what helps first: effect, interval, word; two lines each in a narrow window."""
     ordered = words.by_merit(verdicts)
     if not ordered:
         return text("nothing was tried", "dim")
@@ -105,7 +105,7 @@ def _verdicts_wide(verdicts: Sequence[Verdict], samples: bool) -> RenderableType
         cells = [text(verdict.label or verdict.idea), text(effect, "bold"), text(seeds)]
         rows.append([*cells, *([text(over_samples)] if samples else []), _word(verdict)])
     head = ("", "", "over seeds", "over samples", "") if samples else None
-    return columns(rows, head, wrap={0: 28, 4 if samples else 3: 24})
+    return columns(rows, head, wrap={0: 18, 4 if samples else 3: 16})
 
 
 def _verdicts_folded(verdicts: Sequence[Verdict]) -> RenderableType:

@@ -259,13 +259,14 @@ def _outcome_of(
     if not repair:
         return ""
     if gone is not None:
-        told = "it is gone" if effect is not None else ""
-        return f"{word} {clean(repair)} {told} on {gone} of {seeds} seeds".replace("  ", " ")
+        told = "it is gone on" if effect is not None else "on"
+        return f"{word} {clean(repair)} {told} {gone} of {plural(seeds, 'seed')}"
     if effect is None or missing(effect.get("effect")):
         return ""
     low, high = effect.get("low"), effect.get("high")
     places = decimals(low, high) if not missing(low) else 2
-    return f"{word} {clean(repair)} {signed(effect['effect'], places)} {interval(low, high, places)} on {seeds} seeds"
+    numbers = f"{signed(effect['effect'], places)} {interval(low, high, places)}".strip()
+    return f"{word} {clean(repair)} {numbers} over {plural(seeds, 'seed')}"
 
 
 def attribute_cells(attribute: Attribute) -> tuple[str, str, str, str]:

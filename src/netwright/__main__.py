@@ -1,0 +1,5 @@
+"""`python -m netwright` is the `netwright` command."""
+
+from netwright.app.cli import main
+
+main()

@@ -1,0 +1,275 @@
+"""The command line. Only typer is imported before a verb runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from netwright.values.errors import NetwrightError
+
+app = typer.Typer(
+    name="netwright",
+    help="A development environment for neural networks: find what blocks learning, try what helps, prove it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="FILE, FILE:NAME or package.module:NAME")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+Seed = Annotated[int, typer.Option(help="Base of every random stream but the split's.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1; cuda where there is one unless given.")]
+JournalAt = Annotated[str | None, typer.Option("--journal", metavar="FOLDER", help=".netwright beside the recipe unless given.")]
+With = Annotated[list[str] | None, typer.Option("--with", metavar="FILE", help="A file with more checks, ideas or edits.")]
+Mute = Annotated[
+    list[str] | None, typer.Option(metavar="CHECK=REASON", help="Leave out a check, with the reason why.")
+]
+FailOn = Annotated[
+    str, typer.Option(metavar="SEVERITY", help="Exit 1 where a finding is this severe: note, warning, error, or never.")
+]
+BudgetText = Annotated[str, typer.Option(help="90s, 2m, 1h, 200 epochs or 2000 steps.")]
+
+SEVERITIES = ("note", "warning", "error")
+
+
+@app.command()
+def improve(
+    recipe: RecipeName,
+    budget: BudgetText = "2m",
+    plan: Annotated[bool, typer.Option("--plan", help="Show what the budget buys and stop there.")] = False,
+    no_test: Annotated[bool, typer.Option("--no-test", help="Keep the test part sealed.")] = False,
+    json_: AsJson = False,
+    seed: Seed = 0,
+    device: Device = None,
+    journal: JournalAt = None,
+    with_: With = None,
+    mute: Mute = None,
+    fail_on: FailOn = "never",
+) -> None:
+    """Turn a network that fails into one that works: scan, diagnose, try, keep, report."""
+    with _surface(json_) as surface:
+        from netwright.app import verbs
+
+        common = {
+            "budget": budget, "seed": seed, "device": device, "journal": journal, "extensions": tuple(with_ or ()),
+        }  # fmt: skip
+        if plan:
+            made = surface.run(lambda show: verbs.plan(recipe, **common, on_event=show))  # type: ignore[arg-type]
+            surface.say(made, made.sentence)
+            return
+        muted = _muted(mute)
+        result = surface.run(
+            lambda show: verbs.improve(recipe, **common, test=not no_test, muted=muted, on_event=show)  # type: ignore[arg-type]
+        )
+        surface.show(result)
+        surface.leave(result.findings, fail_on)
+
+
+@app.command()
+def diagnose(
+    recipe: RecipeName,
+    budget: BudgetText = "1m",
+    json_: AsJson = False,
+    seed: Seed = 0,
+    device: Device = None,
+    journal: JournalAt = None,
+    with_: With = None,
+    mute: Mute = None,
+    fail_on: FailOn = "never",
+) -> None:
+    """Say what blocks learning, or why it overfits, and confirm it by changing that one thing."""
+    with _surface(json_) as surface:
+        from netwright.app import verbs
+
+        muted = _muted(mute)
+        result = surface.run(
+            lambda show: verbs.diagnose(
+                recipe, budget=budget, seed=seed, device=device, journal=journal,
+                extensions=tuple(with_ or ()), muted=muted, on_event=show,
+            )  # fmt: skip
+        )
+        surface.show(result)
+        surface.leave(result.findings, fail_on)
+
+
+@app.command()
+def scan(recipe: RecipeName, json_: AsJson = False, with_: With = None) -> None:
+    """Show the patterns in the data that help or block training; trains nothing."""
+    with _surface(json_) as surface:
+        from netwright.app import verbs
+
+        surface.show(verbs.scan(recipe, extensions=tuple(with_ or ())))
+
+
+@app.command()
+def look(
+    recipe: RecipeName,
+    weights: Annotated[str | None, typer.Option(metavar="FILE", help="A checkpoint to look at.")] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Load what fits of a checkpoint that does not.")] = False,
+    json_: AsJson = False,
+    seed: Seed = 0,
+    device: Device = None,
+    journal: JournalAt = None,
+    with_: With = None,
+    fail_on: FailOn = "never",
+) -> None:
+    """List the network, a coloured line a layer: shapes, cost, behaviour, gradient, health; trains nothing."""
+    with _surface(json_) as surface:
+        from netwright.app import verbs
+
+        result = verbs.look(
+            recipe, weights=weights, partial=partial, seed=seed, device=device, journal=journal,
+            extensions=tuple(with_ or ()),
+        )  # fmt: skip
+        surface.show(result)
+        surface.leave(result.findings, fail_on)
+
+
+@app.command()
+def attributes(recipe: RecipeName, json_: AsJson = False, with_: With = None) -> None:
+    """List every attribute of the recipe with its value and the line that sets it."""
+    with _surface(json_) as surface:
+        from netwright.app import verbs
+
+        surface.show(verbs.attributes(recipe, extensions=tuple(with_ or ())))
+
+
+@app.command()
+def journal(
+    recipe: RecipeName,
+    session: Annotated[int | None, typer.Option(help="Show all events of one session.")] = None,
+    json_: AsJson = False,
+    journal: JournalAt = None,
+) -> None:
+    """Show what was done with a recipe before: sessions, or every event of one."""
+    with _surface(json_) as surface:
+        from netwright.app import verbs
+
+        surface.listed(verbs.history(recipe, session=session, journal=journal))
+
+
+def _muted(pairs: list[str] | None) -> dict[str, str]:
+    from netwright.values import UserError
+
+    muted = {}
+    for pair in pairs or ():
+        check, _, reason = pair.partition("=")
+        if not reason:
+            raise UserError(f"--mute {pair}: give the reason too, --mute {check}='why'")
+        muted[check] = reason
+    return muted
+
+
+class _Surface:
+    """The terminal of one command: results to what was stdout, everything else to stderr."""
+
+    def __init__(self, as_json: bool, out: Any) -> None:
+        self.as_json, self.out = as_json, out
+
+    def run(self, verb: Callable[[Callable[[Any], None]], Any]) -> Any:
+        """The verb, with its progress shown on stderr."""
+        from rich.console import Console
+
+        from netwright.views.progress import Progress
+
+        with Progress(Console(file=sys.stderr, stderr=True)) as progress:
+            return verb(progress)
+
+    def show(self, result: Any) -> None:
+        if self.as_json:
+            self.document(result.to_json())
+            return
+        from rich.console import Console
+
+        from netwright.app.terminal import renderable
+
+        Console(file=self.out, highlight=False).print(renderable(result))
+
+    def say(self, value: Any, text: str) -> None:
+        from netwright.values import to_json
+
+        if self.as_json:
+            self.document(to_json(value))
+        else:
+            print(text, file=self.out, flush=True)
+
+    def listed(self, rows: list[dict[str, Any]]) -> None:
+        if self.as_json:
+            self.document(rows)
+            return
+        for row in rows:
+            print("   ".join(str(v) for v in row.values() if v is not None), file=self.out)
+        self.out.flush()
+
+    def document(self, content: Any) -> None:
+        json.dump(content, self.out, ensure_ascii=False, indent=1, allow_nan=False)
+        self.out.write("\n")
+        self.out.flush()
+
+    def leave(self, findings: Any, fail_on: str) -> None:
+        """Exit 1 where a finding is at least as severe as asked."""
+        from netwright.values import UserError
+
+        if fail_on == "never":
+            return
+        if fail_on not in SEVERITIES:
+            raise UserError(f"--fail-on {fail_on}: say note, warning, error or never")
+        if any(SEVERITIES.index(f.severity) >= SEVERITIES.index(fail_on) for f in findings):
+            raise typer.Exit(1)
+
+
+@contextmanager
+def _surface(as_json: bool) -> Iterator[_Surface]:
+    """Keep stdout for the result: what the user's code prints, in any process, goes to stderr."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # no stdout at all
+        kept = os.open(os.devnull, os.O_WRONLY)
+    out = os.fdopen(kept, "w", encoding="utf-8", errors="replace")
+    os.dup2(2, 1)
+    surface = _Surface(as_json, out)
+    try:
+        yield surface
+        out.flush()
+    except NetwrightError as error:
+        _report(surface, error)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        raise typer.Exit(0) from None
+    finally:
+        sys.stdout.flush()
+        try:
+            out.flush()
+            os.dup2(out.fileno(), 1)
+        except (OSError, ValueError):
+            pass
+
+
+def _report(surface: _Surface, error: NetwrightError) -> None:
+    if surface.as_json:
+        surface.document(error.document())
+    traceback = getattr(error, "traceback", "")
+    if traceback:
+        print(traceback, file=sys.stderr)
+    print(f"netwright: {error}", file=sys.stderr)
+
+
+def main() -> None:
+    """Entry point of the `netwright` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

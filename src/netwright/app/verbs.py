@@ -1,0 +1,476 @@
+"""The verbs: `improve`, `diagnose`, `scan`, `look`, `attributes`; the command line and notebooks call these same functions."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from torch import nn
+
+from netwright import atlas, values
+from netwright import diagnosis as rooms
+from netwright.app.artefacts import write_network, write_report
+from netwright.app.overview import overview
+from netwright.app.remembering import RememberingEngine
+from netwright.app.results import AttributesResult, DiagnoseResult, ImproveResult, LookResult, ScanResult
+from netwright.catalogue import Catalogue
+from netwright.diagnosis import THRESHOLD, Tools
+from netwright.ideas.situation import Situation, repairs_of
+from netwright.improvement import Improvement
+from netwright.improvement import improve as improve_events
+from netwright.journal import Journal
+from netwright.recipe import Recipe, load, user_code
+from netwright.recipe.changes import changes_of
+from netwright.recipe.weights import load_into
+from netwright.runs import Evidence, Run, outputs_of
+from netwright.runs.batch import first_batch
+from netwright.runs.watch import Trace
+from netwright.trials import LocalEngine, Meter, Seeds
+from netwright.values import Budget, Finding, Spent, UserError, to_json
+
+OnEvent = Callable[[Any], None]
+FOLDER = ".netwright"
+
+
+def improve(
+    recipe: Recipe | str,
+    *,
+    budget: str | Budget = "2m",
+    seed: int = 0,
+    device: str | None = None,
+    journal: str | Path | None = None,
+    test: bool = True,
+    extensions: tuple[str, ...] = (),
+    muted: dict[str, str] | None = None,
+    on_event: OnEvent | None = None,
+) -> ImproveResult:
+    """Scan, diagnose, try, keep and report until the budget is spent or nothing helps any more.
+
+    `recipe` may be `FILE`, `FILE:NAME` or `module:NAME`. `test=False` keeps the test part sealed; `extensions` are files
+    with further checks, ideas and edits; `muted` gives ids of checks to leave out, with a reason. An improvement that was
+    interrupted goes on where it was when called again. Raises `UserError` and `UserCodeError`.
+    """
+    recipe = _opened(recipe, extensions)
+    limit = Budget.parse(budget)
+    arguments = {"budget": str(limit), "seed": seed, "test": test, "muted": sorted(muted or {})}
+    with _work("improve", recipe, limit, arguments, seed, device, journal, extensions, muted) as work:
+
+        def look_at_test(samples: str, key: str) -> int:
+            return work.journal.look(samples, f"improve {recipe.display_name}", _now(), key)
+
+        events = improve_events(recipe, work.tools, work.catalogue.ideas, look=look_at_test if test else None)
+        plans: list[values.Plan] = []
+        found: Improvement = _fold(events, work, on_event, plans)
+        result = _improve_result(recipe, found, work, str(limit), plans)
+        work.finish(result.outcome, result.to_json())
+        return result
+
+
+def _improve_result(
+    recipe: Recipe, found: Improvement, work: _Work, budget: str, plans: list[values.Plan]
+) -> ImproveResult:
+    metric = recipe.yardstick.metric
+    edits = found.improved.edits[len(recipe.edits) :]
+    listed = AttributesResult(recipe.display_name, recipe.attributes())
+    best = max(found.after, key=lambda r: r.scores["val"]) if found.after else None
+    paths = write_network(work.folder, found.improved, best) if best is not None else (None, None)
+    notes = list(recipe.data.parts.notes)
+    if work.engine.remembered:
+        notes.append(f"{work.engine.remembered} trainings were found finished in the journal and not made again")
+    result = ImproveResult(
+        recipe=recipe.display_name,
+        fingerprint=recipe.fingerprint,
+        outcome=found.outcome,
+        metric=values.MetricName(metric.name, metric.higher_is_better, metric.trivial, metric.perfect),
+        before={**_means(found.before), "test": found.test_before},
+        after={**_means(found.after), "test": found.test_after},
+        findings=found.findings,
+        considered=found.considered,
+        verdicts=found.verdicts,
+        changes=changes_of(recipe, edits) if edits else (),
+        test=found.test,
+        weights=paths[0],
+        load=paths[1],
+        spent=work.spent(),
+        report=None,
+        overview=overview(recipe, found.diagnosis.evidence if found.diagnosis.recipe is recipe else None),
+        edits=edits,
+        budget=budget,
+        plan=plans[0].sentence if plans else "",
+        baseline=_baseline_words(recipe, found),
+        curves_before=_curves(found.before, "before"),
+        curves_after=_curves(found.after, "after") if found.after is not found.before else (),
+        weights_score=best.scores["val"] if best is not None else None,
+        weights_run=f"seed {best.seed}" if best is not None else "",
+        screened=found.screened,
+        failed=found.failed,
+        next_steps=found.next_steps,
+        notes=tuple(notes),
+        skipped=found.skipped,
+        device=work.tools.device,
+        attributes=listed,
+    )
+    report = write_report(work.folder, result, listed)
+    return attrs.evolve(result, report=report)
+
+
+def plan(
+    recipe: Recipe | str,
+    *,
+    budget: str | Budget = "2m",
+    seed: int = 0,
+    device: str | None = None,
+    journal: str | Path | None = None,
+    extensions: tuple[str, ...] = (),
+    on_event: OnEvent | None = None,
+) -> values.Plan:
+    """What `improve` would do with this budget; takes twenty steps to see what a training costs, and stops there."""
+    recipe = _opened(recipe, extensions)
+    limit = Budget.parse(budget)
+    with _work("plan", recipe, limit, {}, seed, device, journal, extensions, None) as work:
+        events = rooms.diagnose(recipe, work.tools, lambda evidence, findings: lambda cause: [])
+        with user_code(recipe.display_name):
+            for event in events:
+                if on_event is not None:
+                    on_event(event)
+                if isinstance(event, values.PlanMade):
+                    events.close()
+                    work.finish("planned", to_json(event.plan))
+                    return event.plan
+        raise UserError(f"{recipe.display_name}: cannot take a step, so nothing can be planned; netwright diagnose says why")
+
+
+def diagnose(
+    target: Recipe | str | Trace,
+    *,
+    budget: str | Budget = "1m",
+    seed: int = 0,
+    device: str | None = None,
+    journal: str | Path | None = None,
+    extensions: tuple[str, ...] = (),
+    muted: dict[str, str] | None = None,
+    on_event: OnEvent | None = None,
+) -> DiagnoseResult:
+    """What blocks learning, or why it overfits: causes with where, how sure and why, the most probable first.
+
+    `target` is a recipe, its name, or the `Trace` of a watched loop, which is judged by what was seen without training
+    anything. Raises `UserError` and `UserCodeError`.
+    """
+    if isinstance(target, Trace):
+        return _diagnose_trace(target, muted or {})
+    recipe = _opened(target, extensions)
+    limit = Budget.parse(budget)
+    with _work("diagnose", recipe, limit, {"budget": str(limit), "seed": seed}, seed, device, journal, extensions, muted) as work:
+        ideas = work.catalogue.ideas
+
+        def propose(evidence: Evidence, findings: tuple[Finding, ...]) -> Any:
+            situation = Situation(evidence, findings)
+            return lambda cause: repairs_of(cause, ideas, recipe, situation)
+
+        found = _fold(rooms.diagnose(recipe, work.tools, propose), work, on_event, [])
+        reproduced = found.reproduced or not found.findings
+        result = DiagnoseResult(
+            recipe=recipe.display_name,
+            fingerprint=recipe.fingerprint,
+            healthy=found.outcome == "healthy",
+            outcome=found.outcome,  # type: ignore[arg-type]
+            findings=found.findings,
+            considered=found.considered,
+            spent=work.spent(),
+            overview=overview(recipe, found.evidence),
+            run=f"seed {found.evidence.run.seed}" if found.evidence.run else f"untrained, seed {seed}",
+            notes=(*recipe.data.parts.notes, *(() if reproduced else ("the symptom did not show again on fresh seeds",))),
+            skipped=found.skipped,
+        )
+        work.finish(result.outcome, result.to_json())
+        return result
+
+
+def _diagnose_trace(trace: Trace, muted: dict[str, str]) -> DiagnoseResult:
+    began = time.perf_counter()
+    checks = Catalogue.collect().checks.values()
+    evidence = trace.evidence()
+    items = list(rooms.examine([evidence], checks, muted))
+    ranking = rooms.rank(f for f in items if isinstance(f, Finding))
+    skipped = {i.check: i.reason for i in items if not isinstance(i, Finding)}
+    return DiagnoseResult(
+        recipe=trace.name,
+        fingerprint="",
+        healthy=False,
+        outcome="findings" if ranking.findings else "inconclusive",
+        findings=ranking.findings,
+        considered=ranking.considered,
+        spent=Spent(time.perf_counter() - began),
+        run=f"watched loop, {trace.steps} steps",
+        notes=("a watched loop is judged by what was seen; nothing was tried, so nothing is confirmed",),
+        skipped=skipped,
+    )
+
+
+def scan(
+    recipe: Recipe | str, *, extensions: tuple[str, ...] = (), device: str | None = None
+) -> ScanResult:
+    """Patterns in the data that help or block training; trains nothing."""
+    recipe = _opened(recipe, extensions)
+    began = time.perf_counter()
+    with user_code(recipe.display_name):
+        _, found = rooms.scan(recipe, (recipe.catalogue or Catalogue.collect()).checks.values())
+        about = overview(recipe)
+    patterns = tuple(
+        values.Pattern(
+            f.cause, None, f.where.samples or (), f.confidence or 0.0, f.explanation, f.ideas[0] if f.ideas else ""
+        )
+        for f in found
+        if (f.confidence or 0.0) >= THRESHOLD
+    )
+    return ScanResult(about.data, patterns, Spent(time.perf_counter() - began), recipe.data.parts.notes)
+
+
+def look(
+    target: Recipe | str | nn.Module,
+    inputs: Any = None,
+    *,
+    weights: str | Path | None = None,
+    partial: bool = False,
+    seed: int = 0,
+    device: str | None = None,
+    journal: str | Path | None = None,
+    extensions: tuple[str, ...] = (),
+) -> LookResult:
+    """The listing: one line a layer with shape, parameters, FLOPs, share of zeros, gradient scale and health.
+
+    Of a recipe it shows `weights`, else the journal's best finished run, else the seed's initial weights, and trains
+    nothing. Of a network it needs `inputs`, a batch (B, ...), and changes nothing in it.
+    """
+    if isinstance(target, nn.Module):
+        if inputs is None:
+            raise UserError("look: a network needs inputs; nw.look(network, batch)")
+        with user_code(type(target).__name__):
+            lines = atlas.listing(target, inputs)
+        return LookResult(type(target).__name__, "as it is", lines, _size(inputs))
+    recipe = _opened(target, extensions)
+    where = device or default_device()
+    with user_code(recipe.display_name):
+        network, places = recipe.build_with_places(seed)
+        static = rooms.static_evidence(recipe, where)
+    run, notes = _weights_of(recipe, network, weights, partial, seed, journal, where)
+    error = static[0].batch.error if static[0].batch else None
+    checks = (recipe.catalogue or Catalogue.collect()).checks.values()
+    ranking = rooms.rank(f for f in rooms.examine(static, checks) if isinstance(f, Finding))
+    if error is not None and not ranking.findings:
+        with user_code(recipe.display_name):
+            raise error.exception
+    batch_inputs, targets = first_batch(recipe, seed)
+    inputs = batch_inputs if inputs is None else inputs
+    network.to(where)
+
+    def backward(outputs: Any) -> torch.Tensor:
+        return recipe.settings.make_loss()(outputs_of(outputs), targets.to(where))
+
+    differentiable = recipe.settings.step is None and error is None and inputs is batch_inputs
+    with user_code(recipe.display_name):
+        from netwright.recipe import tree_map
+
+        moved = tree_map(lambda t: t.to(where), inputs)
+        try:
+            lines = atlas.listing(
+                network, moved, backward=backward if differentiable else None, places=places, findings=ranking.findings
+            )
+        except Exception:
+            if error is None:
+                raise
+            lines = ()  # a patient whose forward fails: its findings are the answer
+            notes = (*notes, "the network cannot be run as it is, so there are no layers to list")
+    return LookResult(recipe.display_name, run, lines, _size(inputs), ranking.findings, notes)
+
+
+def _weights_of(
+    recipe: Recipe,
+    network: nn.Module,
+    weights: str | Path | None,
+    partial: bool,
+    seed: int,
+    journal: str | Path | None,
+    device: str,
+) -> tuple[str, tuple[str, ...]]:
+    """Fill the network with the weights that DESIGN names and say which run they are of."""
+    if weights is not None:
+        filled = load_into(network, weights, partial=partial)
+        return f"{weights}, {len(filled)} tensors", ()
+    folder = journal_folder(recipe, journal)
+    if (folder / "journal.db").is_file():
+        with Journal.open(folder) as opened:
+            finished = [
+                (run["scores"].get("val"), run["key"])
+                for run in opened.runs(recipe.fingerprint)
+                if run["scores"].get("val") is not None and opened.weights(run["key"]) is not None
+            ]
+            if finished:
+                score, key = max(finished)
+                path = opened.weights(key)
+                assert path is not None
+                load_into(network, path)
+                return f"run {key}, validation {score:.3g}", ()
+    if recipe.start is not None:
+        return f"untrained, start {recipe.start}", ()
+    return f"untrained, seed {seed}", ("no finished run of this recipe is in the journal: these are initial weights",)
+
+
+def attributes(recipe: Recipe | str, *, extensions: tuple[str, ...] = ()) -> AttributesResult:
+    """Every attribute of a recipe with its value and the line where it is set."""
+    recipe = _opened(recipe, extensions)
+    with user_code(recipe.display_name):
+        return AttributesResult(recipe.display_name, recipe.attributes())
+
+
+def history(
+    recipe: Recipe | str, *, session: int | None = None, journal: str | Path | None = None
+) -> list[dict[str, Any]]:
+    """The sessions of the journal beside a recipe, newest first; or every event of one, as JSON."""
+    folder = journal_folder(_opened(recipe, ()), journal)
+    if not (folder / "journal.db").is_file():
+        raise UserError(f"{folder}: no journal there yet; netwright improve makes one")
+    with Journal.open(folder) as opened:
+        if session is None:
+            return opened.sessions()
+        return [{"event": type(event).__name__, **to_json(event)} for event in opened.events(session)]
+
+
+def default_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def journal_folder(recipe: Recipe, journal: str | Path | None) -> Path:
+    """`.netwright` beside the recipe's file, or the folder that was named."""
+    if journal is not None:
+        return Path(journal)
+    source = recipe.origin.source if recipe.origin else ""
+    beside = Path(source).parent if source.endswith(".py") else Path(recipe.made_at.file or ".").parent
+    return (beside if beside.is_dir() else Path(".")) / FOLDER
+
+
+@attrs.define
+class _Work:
+    """What one call of a verb holds open."""
+
+    recipe: Recipe
+    tools: Tools
+    engine: RememberingEngine
+    journal: Journal
+    session: int
+    folder: Path
+    catalogue: Catalogue
+    finished: bool = False
+
+    def finish(self, outcome: str, document: Any) -> None:
+        self.journal.finish(self.session, outcome, document)
+        self.finished = True
+
+    def spent(self) -> Spent:
+        meter = self.tools.meter
+        return Spent(meter.seconds, meter.epochs, meter.steps, meter.trials)
+
+
+@contextmanager
+def _work(
+    verb: str,
+    recipe: Recipe,
+    limit: Budget,
+    arguments: dict[str, Any],
+    seed: int,
+    device: str | None,
+    journal: str | Path | None,
+    extensions: tuple[str, ...],
+    muted: dict[str, str] | None,
+) -> Iterator[_Work]:
+    where = device or default_device()
+    catalogue = recipe.catalogue or Catalogue.collect()
+    folder = journal_folder(recipe, journal)
+    with user_code(recipe.display_name):
+        fingerprint = recipe.fingerprint
+    with Journal.open(folder) as opened:
+        session = opened.unfinished(verb, fingerprint, arguments)
+        resumed = session is not None
+        if session is None:
+            session = opened.begin(verb, recipe.display_name, fingerprint, arguments, _now())
+        parts = recipe.data.parts
+        ids = {n: p.ids(range(len(p))) for n in ("train", "val", "test") if (p := getattr(parts, n)) is not None}
+        opened.keep_split(parts.fingerprint, ids)
+        meter = Meter(limit, time.perf_counter)
+        workers = 1 if where != "cpu" else max(1, len(os.sched_getaffinity(0)))
+        engine = RememberingEngine(LocalEngine(workers, extensions=extensions), opened, meter, resumed=resumed)
+        tools = Tools(engine, meter, Seeds(seed), tuple(catalogue.checks.values()), where, muted or {})
+        try:
+            yield _Work(recipe, tools, engine, opened, session, folder, catalogue)
+        finally:
+            engine.close()
+
+
+def _fold(
+    events: Generator[Any, None, Any], work: _Work, on_event: OnEvent | None, plans: list[values.Plan]
+) -> Any:
+    """Every event goes to the journal, then to whoever shows it; the value is what the generator returns."""
+    with user_code(work.recipe.display_name):
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as end:
+                return end.value
+            work.journal.append(work.session, event)
+            if isinstance(event, values.PlanMade):
+                plans.append(event.plan)
+            if on_event is not None:
+                on_event(event)
+
+
+def _opened(recipe: Recipe | str, extensions: tuple[str, ...]) -> Recipe:
+    if isinstance(recipe, str):
+        return load(recipe, extensions=extensions)
+    if not isinstance(recipe, Recipe):
+        raise UserError(f"a {type(recipe).__name__} is no recipe; give nw.Recipe(...), FILE or FILE:NAME")
+    return recipe
+
+
+def _means(runs: tuple[Run, ...]) -> dict[str, float | None]:
+    def mean(part: str) -> float | None:
+        return sum(r.scores[part] for r in runs) / len(runs) if runs else None
+
+    return {"train": mean("train"), "val": mean("val")}
+
+
+def _baseline_words(recipe: Recipe, found: Improvement) -> str:
+    runs = found.before
+    if not runs:
+        return "nothing was trained"
+    metric = recipe.yardstick.metric
+    epochs = recipe.settings.epochs
+    score = sum(r.scores["val"] for r in runs) / len(runs)
+    chance = "ignoring the inputs gives" if metric.name == "r2" else "chance is"
+    seeds = f"{len(runs)} seed{'s' if len(runs) > 1 else ''}"
+    return f"validation {score:.2f}, {chance} {metric.trivial:.2f} · {seeds} × {epochs} epochs"
+
+
+def _curves(runs: tuple[Run, ...], label: str) -> tuple[values.Curve, ...]:
+    def plain(numbers: Any) -> tuple[float | None, ...]:
+        return tuple(to_json(numbers))
+
+    return tuple(
+        values.Curve(label, r.seed, plain(r.epoch_loss), plain(r.val_loss), plain(r.val_score)) for r in runs
+    )
+
+
+def _size(inputs: Any) -> int:
+    from netwright.recipe import tree_tensors
+
+    return next((len(t) for _, t in tree_tensors(inputs)), 0)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,163 @@
+"""Results as one HTML file that opens from disk: no script, no font, no picture from anywhere else."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any, TypeVar
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from netwright.values import (
+    AttributesResult,
+    Change,
+    DiagnoseResult,
+    Finding,
+    ImproveResult,
+    LookResult,
+    Verdict,
+)
+from netwright.views import charts, sentences, words
+from netwright.views.listing import layer_cells, layer_health
+
+T = TypeVar("T")
+
+_PARTS = {"train": "training", "val": "validation", "test": "test"}
+
+
+def report_html(result: ImproveResult, attributes: AttributesResult | None = None) -> str:
+    """The whole of an improvement: what was wrong, what was tried, how sure that is, and the lines to change."""
+    part, before, after = sentences.judged_on(result)
+    first, last = words.from_to(before, after)
+    curves = charts.learning_curves(result.curves_before, result.curves_after, result.metric)
+    return _page(
+        "report.html.j2",
+        result=result,
+        attributes=[words.attribute_cells(a) for a in attributes.attributes] if attributes else [],
+        first=first,
+        last=last,
+        on=_judged_words(result, part),
+        meaning=sentences.metric_meaning(result.metric),
+        scale=Markup(charts.score_scale(before, after, result.metric)),
+        curves=[
+            Markup(c)
+            for c in charts.learning_curves(result.curves_before, result.curves_after, result.metric)
+        ],
+        intervals=Markup(charts.interval_plot(result.verdicts)),
+        verdicts=[_verdict_row(v) for v in words.by_merit(result.verdicts)],
+        control=_common([v.control for v in result.verdicts]),
+        margin=_common([v.margin for v in result.verdicts]),
+        places=_by_place(result.changes),
+        scores=[(_PARTS.get(p, p), *_scores(result, p)) for p in result.after],
+    )
+
+
+def diagnose_html(result: DiagnoseResult) -> str:
+    """The findings of a diagnosis, as a page."""
+    return _page("diagnose.html.j2", result=result, said=sentences.diagnosis_words(result))
+
+
+def look_html(result: LookResult) -> str:
+    """The listing of a network, as a page."""
+    known = {finding.id: finding for finding in result.findings}
+    top = min((layer.depth for layer in result.layers), default=0)
+    rows = []
+    for layer in result.layers:
+        tone, beside = layer_health(layer, known)
+        rows.append(
+            {"layer": layer, "depth": layer.depth - top, "tone": tone, "beside": beside, **layer_cells(layer)}
+        )
+    return _page("look.html.j2", result=result, rows=rows)
+
+
+def frame(html: str, height: int) -> str:
+    """A page in a frame of its own for a notebook: no script, no reach into the notebook, kept when it is saved."""
+    return (
+        f'<iframe sandbox="" srcdoc="{escape(html, quote=True)}" title="Netwright" loading="lazy"'
+        f' style="width:100%;height:{int(height)}px;border:0;border-radius:8px"></iframe>'
+    )
+
+
+def _page(template: str, **values: Any) -> str:
+    return _environment().get_template(template).render(**values)
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("netwright.views", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    environment.globals.update(words=words, sentences=sentences, cause=_cause)
+    environment.filters["spaced"] = words.named
+    return environment
+
+
+def _shown(value: Any) -> Any:
+    """What a template prints: user text without control characters; what is missing stays empty."""
+    if value is None:
+        return ""
+    return words.clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _cause(finding: Finding) -> Mapping[str, Any]:
+    """A finding as the page shows it."""
+    return {
+        "tone": words.tone(finding),
+        "place": words.source(finding.where),
+        "written": finding.evidence.get("written"),
+        "rows": words.evidence_rows(finding.evidence),
+        "confirmed": words.confirmed_by(finding),
+        "samples": words.said(finding.where.samples) if finding.where.samples else "",
+    }
+
+
+def _verdict_row(verdict: Verdict) -> Mapping[str, Any]:
+    places = words.place_values(verdict)
+    horizon = "" if verdict.horizon >= 1 else f" ({words.share(verdict.horizon)} of the full training)"
+    screened = words.signed(verdict.screened, words.decimals(verdict.screened))
+    return {
+        "verdict": verdict,
+        "tone": words.verdict_tone(verdict),
+        "effect": words.signed(verdict.effect, places),
+        "over_seeds": words.interval(verdict.low, verdict.high, places),
+        "over_samples": words.interval(verdict.low_samples, verdict.high_samples, places),
+        "epochs": f"{words.plural(verdict.epochs, 'epoch')}{horizon}"
+        if verdict.epochs
+        else horizon.strip(" ()"),
+        "screened": screened if verdict.effect is None else "",
+        "p": words.number(verdict.p_adjusted) if verdict.p_adjusted is not None else "",
+        "margin": words.number(verdict.margin) if verdict.margin is not None else "",
+    }
+
+
+def _common(values: Sequence[T]) -> T | None:
+    """What is the same for all, so that it is said once."""
+    return values[0] if values and all(v == values[0] for v in values) else None
+
+
+def _by_place(changes: Sequence[Change]) -> list[tuple[str, list[Change]]]:
+    """Changes of one line together, in the order in which the lines come first."""
+    places: dict[str, list[Change]] = {}
+    for change in changes:
+        where = f"{change.file}:{change.line}" if change.file and change.line else change.file
+        places.setdefault(where or change.attribute, []).append(change)
+    return list(places.items())
+
+
+def _scores(result: ImproveResult, part: str) -> tuple[str, str]:
+    before, after = words.from_to(result.before.get(part), result.after.get(part))
+    return before or "not measured", after or "not measured"
+
+
+def _judged_words(result: ImproveResult, part: str) -> str:
+    name = sentences.metric_name(result.metric)
+    if part == "test" and result.test is not None:
+        return f"{name} on {words.plural(result.test.samples, 'sample')} that it never saw"
+    return f"{name} on the validation samples; nothing unseen was scored"
