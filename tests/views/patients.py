@@ -41,8 +41,8 @@ TOO_HIGH = Finding(
         "written": "lr=10.0",
     },
     explanation=(
-        "The first step makes the loss 400 times larger. It falls steadily up to a rate of 0.5 (range test, 60 steps);"
-        " this one is 20 times that."
+        "The first step makes the loss 400 times larger. It falls steadily up to a rate of 0.5"
+        " (range test, 60 steps); this one is 20 times that."
     ),
     ideas=("lower-learning-rate",),
     check="lr-too-high",
@@ -356,7 +356,7 @@ LOOKED = LookResult(
             5770,
             11_520,
             behaviour={"zeros": 0.0, "histogram": _COUNTS[::-1], "gradient": 0.3},
-            findings=("lr-too-high",),
+            findings=(TOO_HIGH.id,),
         ),
         _layer("old", "Linear", None, (10,), 110, 200, trainable=False),
     ),

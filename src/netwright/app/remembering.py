@@ -50,7 +50,8 @@ class RememberingEngine:
                 continue
             job, result = item
             if isinstance(result, Run):
-                self._keep(job, result)
+                result = self._keep(job, result)
+                item = job, result
                 self._charge(result, remembered=False)
             yield item
             for twin in again.get(job.key, ()):
@@ -84,12 +85,13 @@ class RememberingEngine:
 
         return attrs.evolve(run, weights=load_file(path))
 
-    def _keep(self, job: Job, run: Run) -> None:
+    def _keep(self, job: Job, run: Run) -> Run:
         run = attrs.evolve(run, key=job.key)
         self._known[job.key] = run
         if self.journal is not None:
             weights = {k: np.ascontiguousarray(v) for k, v in run.weights.items()} if run.weights else None
             self.journal.remember(job.key, run.document(), run.arrays(), weights)
+        return run
 
     def close(self) -> None:
         self.engine.close()

@@ -68,7 +68,8 @@ def rate_below_what_would_fall_faster(evidence: Evidence) -> Iterator[Finding]:
 
     Looks at the range test's best rate against the one that is set, and at the run: its training skill, and whether the
     training loss was still falling over its last quarter.
-    Threshold: 30 times below the best rate, training skill under 0.9, loss still falling by over 1 % in the last quarter.
+    Threshold: 30 times below the best rate, training skill under 0.9, and a loss that either hardly moved at all or made
+    at least a twentieth of its whole fall in the last quarter of the epochs.
     Source: Bengio, Practical recommendations for gradient-based training (2012), section 3.1.1.
     """
     assert evidence.range_test is not None and evidence.optimizer is not None and evidence.run is not None
@@ -77,8 +78,9 @@ def rate_below_what_would_fall_faster(evidence: Evidence) -> Iterator[Finding]:
         return
     loss = evidence.run.epoch_loss
     quarter = max(1, len(loss) // 4)
-    falling = float((loss[-1 - quarter] - loss[-1]) / max(abs(loss[0]), 1e-12)) if len(loss) > quarter else 0.0
-    if len(loss) > quarter and falling < 0.01:
+    begun = float((loss[0] - loss[-1]) / max(abs(loss[0]), 1e-12))
+    falling = float((loss[-1 - quarter] - loss[-1]) / max(abs(loss[0]), 1e-12)) if len(loss) > quarter else begun
+    if begun > 0.01 and falling < 0.05 * begun:  # it has come to rest: something else holds it
         return
     yield Finding(
         "lr-too-low",

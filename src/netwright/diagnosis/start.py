@@ -135,7 +135,7 @@ def units_that_never_fire(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(
                 "dead-units",
                 evidence.layer_place(name, "activation"),
-                {"share_dead": last[name], "at_start": False, "layers": list(last)},
+                {"share_dead": last[name], "at_start": False, "died_in_training": True, "layers": list(last)},
                 f"{last[name]:.0%} of the units of layer {name} died while it trained: they are 0 for every input.",
                 ("leaky-activations", "lower-learning-rate"),
             )

@@ -35,7 +35,9 @@ def inputs_far_from_unit_scale(evidence: Evidence) -> Iterator[Finding]:
     train = evidence.data.train
     if train.kind == "tokens" or _scales_itself(evidence):
         return
-    used = (train.std > 0) & ~((train.low == 0) & (train.high == 1))
+    # A feature of zeros and ones has exactly the variance of its mean; rare ones are no matter of scale.
+    of_two_values = (train.low == 0) & (train.high == 1) & np.isclose(train.std**2, train.mean * (1 - train.mean), rtol=0.02)
+    used = (train.std > 0) & ~of_two_values
     if not used.any():
         return
     mean, std = train.mean[used], train.std[used]

@@ -17,6 +17,7 @@ from netwright.values import Attribute, Place, UserError
 if TYPE_CHECKING:
     from netwright.recipe.recipe import Recipe
 
+_POSITIONAL = tuple(a.name for a in attrs.fields(Training) if a.init and not a.kw_only)
 _HIDDEN = {"made_at", "options", "step", "target_scaling", "class_weights"}
 
 
@@ -34,7 +35,7 @@ def _of_training(recipe: Recipe) -> list[Attribute]:
         value = getattr(settings, spec.name)
         if value is None:
             value = _default(settings, spec.name)
-        listed.append(argument(born, ("Training",), spec.name, _plain(value)))
+        listed.append(argument(born, ("Training",), spec.name, _plain(value), _POSITIONAL))
     for name, value in settings.options.items():
         found = argument(born, ("Training",), "options", _plain(value))
         listed.append(

@@ -69,7 +69,9 @@ def _set(attributes: dict[str, Attribute], name: str, value: Any) -> Change:
         if attribute.literal and "=" in old:
             left = old.partition("=")[0]  # the user's own spelling: `LR = 10.0` becomes `LR = 0.1`
             new = f"{left}={' ' if left.endswith(' ') else ''}{value!r}"
-        elif not attribute.literal:
+        elif attribute.literal:
+            new = repr(value)
+        else:
             new = f"{name}={value!r}, which comes from {old}"
     place = attribute.place if attribute else None
     return Change(place.file if place else None, place.line if place else None, name, old, new)

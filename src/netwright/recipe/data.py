@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attrs import field, frozen, validators
+from attrs import field, frozen
 from torch import Tensor
 
 from netwright.recipe.read import ImageFolder, read, read_table
@@ -41,11 +41,27 @@ class Parts:
         return self.test.digest() if self.test is not None else None
 
 
-def _fractions(_: Any, attribute: Any, value: tuple[float, float, float]) -> None:
-    if len(value) != 3 or any(v < 0 for v in value) or value[0] <= 0 or value[1] <= 0 or sum(value) > 1.0001:
+def _shares(value: Any) -> tuple[float, float, float]:
+    try:
+        train, val, test = (float(share) for share in value)
+        fits = train > 0 and val > 0 and test >= 0 and train + val + test <= 1.0001
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
         raise UserError(
             f"data: split={value!r} is not (train, validation, test) shares of at most 1 with training and validation above 0"
         )
+    return train, val, test
+
+
+def _yes_or_no(_: Any, attribute: Any, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise UserError(f"data: {attribute.name}={value!r} must be True or False")
+
+
+def _seed(_: Any, attribute: Any, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise UserError(f"data: {attribute.name}={value!r} must be a whole number of at least 0")
 
 
 @frozen(eq=False, slots=False)
@@ -63,11 +79,9 @@ class Data:
     classes: Sequence[str] | None = None
     groups: Any = field(default=None, kw_only=True)
     time: Any = field(default=None, kw_only=True)
-    stratify: bool = field(default=True, kw_only=True, validator=validators.instance_of(bool))
-    split: tuple[float, float, float] = field(
-        default=(0.85, 0.15, 0.0), kw_only=True, converter=tuple, validator=_fractions
-    )
-    split_seed: int = field(default=0, kw_only=True, validator=validators.instance_of(int))
+    stratify: bool = field(default=True, kw_only=True, validator=_yes_or_no)
+    split: tuple[float, float, float] = field(default=(0.85, 0.15, 0.0), kw_only=True, converter=_shares)
+    split_seed: int = field(default=0, kw_only=True, validator=_seed)
     by_loaders: bool = field(default=False, kw_only=True, repr=False)
     features: tuple[str, ...] | None = field(default=None, kw_only=True, repr=False)
     made_at: Birthplace = field(factory=birthplace, init=False, repr=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dis
+import functools
 import hashlib
 import inspect
 import sys
@@ -16,7 +18,7 @@ _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib"
 def digest(*parts: Any) -> str:
     """16 hexadecimal digits over plain values, arrays, and the users' own functions and classes.
 
-    Of a function counts its bytecode, its constants, defaults and closure, and, recursively, what it names in its
+    Of a function counts its code with its constants, its defaults and closure, and, recursively, what it names in its
     module where that is the user's: comments and line numbers do not.
     """
     state = hashlib.sha256()
@@ -78,23 +80,52 @@ def _feed_object(update: Callable[[bytes], None], value: Any, seen: set[int]) ->
             for name, member in sorted(vars(value).items()):
                 if isinstance(member, (staticmethod, classmethod)):
                     member = member.__func__
-                if isinstance(member, (FunctionType, bool, int, float, str, tuple)) and not name.startswith(
-                    "__doc"
-                ):
-                    if name not in ("__module__", "__qualname__", "__firstlineno__"):
-                        update(name.encode())
-                        _feed(update, member, seen)
+                elif isinstance(member, property):
+                    member = member.fget
+                if isinstance(member, FunctionType) or (not name.startswith("_") and _is_plain(member)):
+                    update(name.encode())
+                    _feed(update, member, seen)
     elif hasattr(value, "detach") and hasattr(value, "numpy"):
         _feed_array(update, value.detach().cpu().numpy())
     elif hasattr(value, "dtype") and hasattr(value, "tobytes"):
         _feed_array(update, value)
+    elif hasattr(value, "__wrapped__"):  # functools.cache and its like
+        update(b"wrapped;")
+        _feed(update, value.__wrapped__, seen)
+    elif isinstance(value, functools.partial):
+        update(b"partial;")
+        _feed(update, (value.func, value.args, value.keywords), seen)
     else:
-        # Whatever else a user's function refers to counts by its type and its plain attributes.
-        update(f"object:{type(value).__module__}.{type(value).__qualname__};".encode())
-        attributes = getattr(value, "__dict__", {})
-        if _is_users(type(value).__module__):
-            _feed(update, type(value), seen)
+        # Whatever else a user's function refers to counts by its type and its attributes.
+        kind = type(value)
+        users = _is_users(kind.__module__)
+        update(f"object:{'' if users else kind.__module__}.{kind.__qualname__};".encode())
+        if users:
+            _feed(update, kind, seen)
+        attributes = _attributes(value)
+        if users or hasattr(value, "state_dict"):
+            _feed(update, attributes, seen)
+        elif attributes and _root(kind.__module__) not in {*sys.stdlib_module_names, "netwright"}:
             _feed(update, {k: v for k, v in attributes.items() if not k.startswith("_")}, seen)
+        else:  # of built-in functions counts the name; of paths, data types and their like what they print as
+            named = getattr(value, "__qualname__", None) or repr(value)
+            update(named.encode() if " at 0x" not in named else b"")
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """What an object holds, in its dictionary or in slots."""
+    slots = [name for kind in type(value).__mro__ for name in _slots(kind) if not name.startswith("__")]
+    held = {name: getattr(value, name) for name in slots if hasattr(value, name)}
+    return {**held, **getattr(value, "__dict__", {})}
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    slots = vars(kind).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float, str, tuple, list, dict, set, frozenset))
 
 
 def _feed_array(update: Callable[[bytes], None], array: Any) -> None:
@@ -103,15 +134,11 @@ def _feed_array(update: Callable[[bytes], None], array: Any) -> None:
 
 
 def _feed_code(update: Callable[[bytes], None], code: CodeType, seen: set[int]) -> None:
-    update(code.co_code)
-    _feed(update, (code.co_names, code.co_varnames, code.co_freevars), seen)
-    for constant in code.co_consts[1:] if _has_docstring(code) else code.co_consts:
-        _feed(update, constant, seen)
-
-
-def _has_docstring(code: CodeType) -> bool:
-    named = code.co_name != "<lambda>" and bool(code.co_flags & inspect.CO_OPTIMIZED)
-    return named and bool(code.co_consts) and isinstance(code.co_consts[0], str)
+    """Instructions with what they stand for: a docstring is never loaded, and lines are not mentioned."""
+    _feed(update, (code.co_argcount, code.co_kwonlyargcount, code.co_varnames), seen)
+    for instruction in dis.get_instructions(code):
+        update(f"{instruction.opname};".encode())
+        _feed(update, instruction.argval, seen)
 
 
 def _names(code: CodeType) -> set[str]:
@@ -129,10 +156,14 @@ def _content(cell: Any) -> Any:
         return None
 
 
+def _root(module: str) -> str:
+    return module.partition(".")[0]
+
+
 def _is_users(module: str | None) -> bool:
     if module is None:
         return True
-    root = module.partition(".")[0]
+    root = _root(module)
     if root in sys.stdlib_module_names and root != "__main__":
         return False
     file = getattr(sys.modules.get(module), "__file__", None)

@@ -87,15 +87,15 @@ def import_source(source: str) -> ModuleType:
         return module
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    try:
-        missing = importlib.util.find_spec(source) is None
-    except (ModuleNotFoundError, ValueError):
-        missing = True
-    if missing:
-        raise UserError(
-            f"{source}: neither a file nor a module; give FILE.py, FILE.py:NAME or package.module:NAME"
-        )
     with no_training(source), user_code(source):
+        try:
+            missing = importlib.util.find_spec(source) is None  # imports the packages around it
+        except (ModuleNotFoundError, ValueError):
+            missing = True
+        if missing:
+            raise UserError(
+                f"{source}: neither a file nor a module; give FILE.py, FILE.py:NAME or package.module:NAME"
+            )
         return importlib.import_module(source)
 
 
@@ -125,7 +125,7 @@ def user_code(source: str) -> Iterator[None]:
         raise
     except UserCodeError:
         raise
-    except Exception as raised:
+    except (Exception, SystemExit) as raised:  # a file that parses a command line exits when it is imported
         raise blame(raised, source) from raised
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from netwright.recipe.samples import (
     collate,
     tree_tensors,
 )
+from netwright.recipe.streams import seeded
 from netwright.values import UserError
 
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
@@ -31,15 +31,20 @@ def read(source: Any, name: str) -> Samples:
     if isinstance(source, tuple) and len(source) == 2:
         inputs = tree_map_arrays(source[0], f"{name} inputs")
         targets = as_targets(source[1], name)
-        for key, tensor in tree_tensors(inputs):
+        for key, tensor in (("targets", targets), *tree_tensors(inputs)):
+            if tensor.ndim == 0:
+                raise UserError(
+                    f"data: {name} has a single number{' as ' + key if key else ''}; give an array"
+                )
             if len(tensor) != len(targets):
                 raise UserError(
                     f"data: {name} has {len(tensor)} inputs{' ' + key if key else ''} and {len(targets)} targets;"
                     " give one target a sample"
                 )
         return TensorSamples(inputs, targets, name)
-    if hasattr(source, "__len__") and hasattr(source, "__getitem__"):
-        if type(source).__module__.startswith("datasets."):  # Hugging Face: rows as NumPy instead of lists
+    library = type(source).__module__.partition(".")[0]
+    if library not in ("pandas", "polars") and hasattr(source, "__len__") and hasattr(source, "__getitem__"):
+        if library == "datasets":  # Hugging Face: rows as NumPy instead of lists
             source = source.with_format("numpy")
         samples = MapSamples(source, name)
         if len(samples) == 0:
@@ -63,29 +68,24 @@ def tree_map_arrays(value: Any, what: str) -> Any:
 
 
 def _in_memory(samples: MapSamples) -> Samples:
-    """The same samples as tensors, where they fit and give the same values twice."""
-    once, again = _first(samples, 1), _first(samples, 2)
+    """The same samples as tensors, where they fit and give the same values twice.
+
+    Several are asked, since an augmentation may leave any one of them as it is.
+    """
+    once, again = _few(samples, 1), _few(samples, 2)
     pairs = list(zip(tree_tensors(once), tree_tensors(again), strict=True))
     same = all(a.shape == b.shape and torch.equal(a.nan_to_num(), b.nan_to_num()) for (_, a), (_, b) in pairs)
-    size = sum(t.numel() * t.element_size() for _, t in tree_tensors(once)) * len(samples)
+    size = sum(t[0].numel() * t.element_size() for _, t in tree_tensors(once)) * len(samples)
     if not same or size > IN_MEMORY_BYTES:
         return samples
     inputs, targets = collate([samples.dataset[int(row)] for row in samples.index])
     return TensorSamples(inputs, targets, samples.source, samples.index)._as(samples)
 
 
-def _first(samples: MapSamples, seed: int) -> Any:
-    """The first sample under a given random state, which is put back."""
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed)
-        try:
-            return collate([samples.dataset[int(samples.index[0])]])[0]
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
+def _few(samples: MapSamples, seed: int) -> Any:
+    """Inputs and targets of a spread of samples under a given random state, which is put back."""
+    with seeded(seed, "few"):
+        return samples.head(16)
 
 
 class ImageFolder:
@@ -159,8 +159,15 @@ def read_table(
         raise UserError(
             f"{path}: no column {target!r} for the target; there are {', '.join(map(str, frame.columns))}"
         )
+    absent = [name for name in drop if name not in frame.columns]
+    if absent:
+        raise UserError(f"{path}: no column {absent[0]!r}; there are {', '.join(map(str, frame.columns))}")
     goal = frame[target]
     features = frame.drop(columns=[target, *drop])
+    if len(frame) == 0 or len(features.columns) == 0:
+        raise UserError(
+            f"{path}: has no {'rows' if len(frame) == 0 else f'columns besides {target!r}'}; give some"
+        )
     classes: tuple[str, ...] | None = None
     if not pandas.api.types.is_numeric_dtype(goal):
         codes, names = pandas.factorize(goal, sort=True)
@@ -171,7 +178,7 @@ def read_table(
             names.append(label)
             columns.append(column)
     inputs = torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
-    samples = TensorSamples(inputs, as_tensor(goal.to_numpy(), f"target {target!r}"), file.name)
+    samples = TensorSamples(inputs, as_targets(goal.to_numpy(), f"{path}: column {target!r},"), file.name)
     return samples, classes, tuple(names), frame
 
 
@@ -179,10 +186,12 @@ def _numbers(column: Any, name: str, path: str, pandas: Any) -> list[tuple[str, 
     if pandas.api.types.is_numeric_dtype(column):
         return [(name, column.to_numpy(dtype=np.float64, na_value=np.nan))]
     if pandas.api.types.is_datetime64_any_dtype(column):
-        days = (column - pandas.Timestamp(0)).dt.total_seconds() / 86_400
+        days = (column - pandas.Timestamp(0, tz=column.dt.tz)).dt.total_seconds() / 86_400
         return [(name, days.to_numpy(dtype=np.float64))]
     numbers = pandas.to_numeric(column, errors="coerce")
     text = numbers.isna() & column.notna()
+    if not text.any():  # numbers, and gaps, that were stored as objects
+        return [(name, numbers.to_numpy(dtype=np.float64, na_value=np.nan))]
     if text.mean() < 0.5:
         row = int(np.flatnonzero(text)[0])
         word = str(column.iloc[row])

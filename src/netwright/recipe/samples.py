@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from netwright.recipe.streams import seeded
 from netwright.values import UserError
 
 Inputs = Any  # a tensor, or a dictionary or tuple of tensors
@@ -52,9 +53,12 @@ def as_tensor(value: Any, what: str) -> Tensor:
     if isinstance(value, Tensor):
         tensor = value.detach()
     else:
-        array = np.asarray(value)
-        if array.dtype.kind in "OSU":
-            raise UserError(f"data: {what} are {array.dtype}, not numbers; encode text as numbers first")
+        try:
+            array = np.asarray(value)
+        except ValueError as ragged:
+            raise UserError(f"data: {what} differ in shape; pad or resize them") from ragged
+        if array.dtype.kind not in "biufc":
+            raise UserError(f"data: {what} are {array.dtype}, not numbers; encode them as numbers first")
         if array.dtype.kind == "u" and array.dtype.itemsize > 1:
             array = array.astype(np.int64)
         tensor = torch.from_numpy(np.array(array))
@@ -192,7 +196,8 @@ class MapSamples(_Laid):
 
     def targets(self) -> Tensor:
         if self._targets is None:
-            parts = [targets for _, targets, _ in self.batches(256)]
+            with seeded(0, "targets"):
+                parts = [targets for _, targets, _ in self.batches(256)]
             self._targets = torch.cat(parts) if parts else torch.empty(0)
         return self._targets
 
@@ -203,7 +208,10 @@ class MapSamples(_Laid):
         return tuple(f"{self.source}:{self.index[row]}" for row in rows)
 
     def take(self, rows: Any) -> MapSamples:
-        return MapSamples(self.dataset, self.source, self.index[np.asarray(rows)])._as(self)
+        taken = MapSamples(self.dataset, self.source, self.index[np.asarray(rows)])
+        if self._targets is not None:
+            taken._targets = self._targets[torch.as_tensor(np.asarray(rows), dtype=torch.long)]
+        return taken._as(self)
 
     def to(self, device: torch.device) -> MapSamples:
         moved = MapSamples(self.dataset, self.source, self.index)
@@ -211,12 +219,11 @@ class MapSamples(_Laid):
         return moved._as(self)
 
     def digest(self) -> str:
-        """Of the targets, the length and a spread of samples: reading all of a large set would cost more than a training."""
+        """Of all targets and a spread of inputs: keeping every input of a large set would cost more than a training."""
         state = hashlib.sha256(f"{type(self.dataset).__name__} {len(self)}".encode())
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            inputs, targets = self.head(16)
-        state.update(TensorSamples(inputs, targets, "").digest().encode())
+        with seeded(0, "digest"):
+            inputs, _ = self.head(16)
+        state.update(TensorSamples(inputs, self.targets(), "").digest().encode())
         return state.hexdigest()
 
 
@@ -265,7 +272,9 @@ class LoaderSamples(_Laid):
         return moved._as(self)
 
     def digest(self) -> str:
-        inputs, targets = self.head(16)
+        """Of the first samples that the loader gives under a fixed random state, since it may shuffle."""
+        with seeded(0, "digest"):
+            inputs, targets = self.head(16)
         return TensorSamples(inputs, targets, "").digest()
 
 

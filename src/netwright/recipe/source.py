@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import attrs
 from attrs import frozen
 
 from netwright.values import Attribute, Place
@@ -103,8 +104,13 @@ def _call_at(born: Birthplace, names: tuple[str, ...]) -> ast.Call | None:
     return found
 
 
-def argument(born: Birthplace, calls: tuple[str, ...], name: str, value: Any) -> Attribute:
-    """Where the keyword `name` of the call made at `born` is written, as an `Attribute` without its qualified name."""
+def argument(
+    born: Birthplace, calls: tuple[str, ...], name: str, value: Any, order: tuple[str, ...] = ()
+) -> Attribute:
+    """Where the argument `name` of the call made at `born` is written, as an `Attribute` without its qualified name.
+
+    `order` names the arguments that may be given by their position.
+    """
     call = _call_at(born, calls)
     file = shown(born.file)
     if call is None:
@@ -112,6 +118,13 @@ def argument(born: Birthplace, calls: tuple[str, ...], name: str, value: Any) ->
     for keyword in call.keywords:
         if keyword.arg == name:
             return _written(born.file, file, name, value, keyword.value)
+    for given, node in zip(order, call.args, strict=False):
+        if isinstance(node, ast.Starred):
+            break
+        if given == name:
+            written = _written(born.file, file, name, value, node)
+            # A literal that stands in its position is replaced there as itself, without a name before it.
+            return attrs.evolve(written, source=ast.unparse(node)) if _is_literal(node) else written
     spread = next((k for k in call.keywords if k.arg is None), None)
     if spread is not None and value is not None:
         text = f"{ast.unparse(spread.value)}[{name!r}]"
@@ -129,14 +142,23 @@ def _written(path: str, file: str, name: str, value: Any, node: ast.expr) -> Att
         assigned = [
             a
             for a in ast.walk(_tree(path) or ast.Module([], []))
-            if isinstance(a, ast.Assign)
-            and any(isinstance(t, ast.Name) and t.id == node.id for t in a.targets)
+            if isinstance(a, (ast.Assign, ast.AnnAssign, ast.AugAssign))
+            and any(isinstance(t, ast.Name) and t.id == node.id for t in _targets(a))
         ]
-        if len(assigned) == 1 and _is_literal(assigned[0].value):
+        if (
+            len(assigned) == 1
+            and not isinstance(assigned[0], ast.AugAssign)
+            and assigned[0].value is not None
+            and _is_literal(assigned[0].value)
+        ):
             place = Place(file=file, line=assigned[0].lineno, attribute=name)
             return Attribute(name, value, place, True, True, ast.unparse(assigned[0]))
     place = Place(file=file, line=node.lineno, attribute=name)
     return Attribute(name, value, place, True, False, ast.unparse(node))
+
+
+def _targets(node: ast.Assign | ast.AnnAssign | ast.AugAssign) -> list[ast.expr]:
+    return node.targets if isinstance(node, ast.Assign) else [node.target]
 
 
 def _is_literal(node: ast.expr) -> bool:

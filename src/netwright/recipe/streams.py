@@ -19,7 +19,9 @@ def stream(seed: int, *purpose: str | int) -> int:
 
 def set_all(seed: int) -> None:
     """Seed the global generators that a user's code may draw from: torch (every device), NumPy and Python."""
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # torch.manual_seed would format a stack for each accelerator that is not there
+        torch.cuda.manual_seed_all(seed)
     np.random.seed(seed % (1 << 32))
     random.seed(seed)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from attrs import field, frozen, validators
+from attrs import field, frozen
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,19 +27,24 @@ OPTIMIZERS = {
 }
 
 
-def _among(kind: str, names: Any) -> Callable[..., None]:
+def _among(kind: str, names: Any, *, optional: bool = True, function: bool = True) -> Callable[..., None]:
     def validate(_: Any, attribute: Any, value: Any) -> None:
-        if value is not None and not callable(value) and value not in names:
-            raise UserError(
-                f"training: {attribute.name}={value!r} is no {kind}; say one of {', '.join(sorted(names))}, or a function"
-            )
+        named = isinstance(value, str) and value in names
+        if named or (optional and value is None) or (function and callable(value)):
+            return
+        raise UserError(
+            f"training: {attribute.name}={value!r} is no {kind}; say one of {', '.join(sorted(names))}"
+            f"{', or a function' if function else ''}"
+        )
 
     return validate
 
 
-def _number(low: float, high: float = math.inf, *, open_low: bool = False) -> Callable[..., None]:
+def _number(
+    low: float, high: float = math.inf, *, open_low: bool = False, optional: bool = True
+) -> Callable[..., None]:
     def validate(_: Any, attribute: Any, value: Any) -> None:
-        if value is None:
+        if value is None and optional:
             return
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if (
@@ -60,6 +65,29 @@ def _whole(_: Any, attribute: Any, value: Any) -> None:
         raise UserError(f"training: {attribute.name}={value!r} must be a whole number of at least 1")
 
 
+def _yes_or_no(_: Any, attribute: Any, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise UserError(f"training: {attribute.name}={value!r} must be True or False")
+
+
+def _function(_: Any, attribute: Any, value: Any) -> None:
+    if value is not None and not callable(value):
+        raise UserError(f"training: {attribute.name}={value!r} must be a function")
+
+
+def _named(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise UserError(f"training: options={value!r} must be a dictionary of settings by name")
+    return dict(value)
+
+
+def _weights(value: Any) -> tuple[float, ...] | None:
+    try:
+        return None if value is None else tuple(map(float, value))
+    except (TypeError, ValueError):
+        raise UserError(f"training: class_weights={value!r} must be numbers, one a class") from None
+
+
 @frozen(eq=False)
 class Training:
     """Settings of a training. `None` means not given: torch's default then holds.
@@ -72,7 +100,7 @@ class Training:
 
     loss: str | Callable[[Any, Tensor], Tensor] | None = field(default=None, validator=_among("loss", LOSSES))
     optimizer: str | Callable[..., torch.optim.Optimizer] = field(
-        default="adam", validator=_among("optimizer of torch.optim", OPTIMIZERS)
+        default="adam", validator=_among("optimizer of torch.optim", OPTIMIZERS, optional=False)
     )
     lr: float | None = field(default=None, validator=_number(0.0))
     momentum: float | None = field(default=None, validator=_number(0.0))
@@ -86,14 +114,14 @@ class Training:
     augment: str | Callable[[Any], Any] | None = field(
         default=None, validator=_among("augmentation", AUGMENTATIONS)
     )
-    label_smoothing: float = field(default=0.0, validator=_number(0.0, 1.0))
-    shuffle: bool = field(default=True, validator=validators.instance_of(bool))
-    precision: str = field(default="float32", validator=_among("precision", PRECISIONS))
-    options: Mapping[str, Any] = field(factory=dict, converter=dict)
-    step: Callable[[nn.Module, Any], Any] | None = None
-    class_weights: tuple[float, ...] | None = field(
-        default=None, converter=lambda v: None if v is None else tuple(map(float, v)), kw_only=True
+    label_smoothing: float = field(default=0.0, validator=_number(0.0, 1.0, optional=False))
+    shuffle: bool = field(default=True, validator=_yes_or_no)
+    precision: str = field(
+        default="float32", validator=_among("precision", PRECISIONS, optional=False, function=False)
     )
+    options: Mapping[str, Any] = field(factory=dict, converter=_named)
+    step: Callable[[nn.Module, Any], Any] | None = field(default=None, validator=_function)
+    class_weights: tuple[float, ...] | None = field(default=None, converter=_weights, kw_only=True)
     target_scaling: tuple[tuple[float, ...], tuple[float, ...]] | None = field(default=None, kw_only=True)
     made_at: Birthplace = field(factory=birthplace, init=False, repr=False)
 

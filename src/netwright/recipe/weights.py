@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ _PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.", "state_dict.
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint by name. Raises `UserError` where the file is missing or is no checkpoint."""
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     file = Path(path)
@@ -30,9 +29,11 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as broken:
-        reason = str(broken).splitlines()[0][:120]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as broken:  # torch raises whatever the bytes of a broken pickle lead to
+        reason = next(iter(str(broken).splitlines()), type(broken).__name__)[:120]
         raise UserError(
             f"{path}: not a checkpoint that can be read safely ({reason}); save it as safetensors"
         ) from broken

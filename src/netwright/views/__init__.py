@@ -4,6 +4,9 @@ In come results and events, out go renderables of rich, SVG and whole HTML pages
 about networks: what a result does not hold is not shown, and what was not measured is said in words.
 """
 
+from netwright.views.charts import interval_plot, learning_curves
+from netwright.views.progress import Progress
+from netwright.views.report import diagnose_html, frame, look_html, report_html
 from netwright.views.terminal import (
     attributes_table,
     changes_table,

@@ -71,7 +71,7 @@ def _tick_words(value: float, ticks: Sequence[float], decades: bool) -> str:
 
 
 def learning_curves(before: Sequence[Curve], after: Sequence[Curve], metric: MetricName) -> list[str]:
-    """The loss and the validation metric over the epochs, before and after; a chart only of what was measured."""
+    """The loss and the validation metric over the epochs, before and after; only what was measured."""
     loss = _chart(
         "Training loss over the epochs",
         [("before", BEFORE, [c.loss for c in before]), ("after", AFTER, [c.loss for c in after])],
@@ -142,11 +142,8 @@ def _chart(
     scale = ", logarithmic scale" if decades else ""
     legend = _legend([(label, colour, len(curves)) for label, colour, curves in groups if curves], broken)
     told = "; ".join(_told(label, curves) for label, _, curves in groups if curves)
-    return (
-        f'<figure class="chart"><figcaption><b>{escape(title)}</b>{escape(scale)}{legend}</figcaption>'
-        + _svg(_WIDE, _HIGH, f"{title}{scale}", told, "".join(parts))
-        + "</figure>"
-    )
+    caption = f"<b>{escape(title)}</b>{escape(scale)}{legend}"
+    return _figure("chart", caption, _svg(_WIDE, _HIGH, f"{title}{scale}", told, "".join(parts)))
 
 
 def _told(label: str, curves: Sequence[Values]) -> str:
@@ -234,10 +231,10 @@ def _legend(groups: Sequence[tuple[str, str, int]], broken: bool) -> str:
 
 
 def interval_plot(verdicts: Sequence[Verdict]) -> str:
-    """Effects with their 95 % intervals, over seeds (thick) and over samples (thin), against zero and the margin.
+    """Effects with their 95 % intervals, over seeds (thick) and samples (thin), against zero and the margin.
 
-    Where a few effects are many times the others the axis is cut, so that the others can be read; what lies beyond is
-    drawn as an arrow at the edge. The number stands beside every line.
+    Where a few effects are many times the others the axis is cut, so that the others can be read; what lies
+    beyond is drawn as an arrow at the edge. The number stands beside every line.
     """
     shown = [v for v in words.by_merit(verdicts) if not words.missing(v.effect)]
     if not shown:
@@ -269,20 +266,17 @@ def interval_plot(verdicts: Sequence[Verdict]) -> str:
     legend = "".join(f'<span class="key">{key}</span>' for key in keys)
     if margin is not None:
         legend += '<span class="key"><i class="band"></i> too small to matter</span>'
-    return (
-        f'<figure class="chart tall"><figcaption><b>{title}</b><span class="keys">{legend}</span></figcaption>'
-        + _svg(_WIDE, bottom + 40, title, told, "".join(parts))
-        + "</figure>"
-    )
+    caption = f'<b>{title}</b><span class="keys">{legend}</span>'
+    return _figure("chart tall", caption, _svg(_WIDE, bottom + 40, title, told, "".join(parts)))
 
 
 def _reach(shown: Sequence[Verdict], margin: float | None) -> tuple[float, float, bool]:
-    """The ends of the axis: all that is known, or what most of it needs where the rest is over five times larger."""
+    """The ends of the axis, and whether it is cut: where a few effects are over five times the usual one."""
     sizes = sorted(max(abs(b) for b in _bounds(v)) for v in shown)
     typical = max(sizes[len(sizes) // 2], 3 * margin if margin is not None else 0.0)
     small = [size for size in sizes if size <= 5 * typical]
     limit = 1.15 * max(small) if small and sizes[-1] > 5 * typical else math.inf
-    known = [0.0, *(b for v in shown for b in _bounds(v)), *((margin, -margin) if margin is not None else ())]
+    known = [0.0, margin or 0.0, -(margin or 0.0), *(b for v in shown for b in _bounds(v))]
     low, high = max(min(known), -limit), min(max(known), limit)
     room = 0.06 * (high - low) or 0.1
     return low - room, high + room, math.isfinite(limit)
@@ -301,8 +295,8 @@ def _interval_row(verdict: Verdict, across: Axis, y: float) -> str:
     line = y + 30
     parts = [
         f"<title>{escape(_verdict_words(verdict))}</title>",
-        f'<text x="12" y="{y + 16:.1f}" fill="{INK}" class="lab halo">{escape(short)}</text>',
-        f'<text x="{_WIDE - 12}" y="{y + 16:.1f}" text-anchor="end" fill="{tone}" class="halo">{escape(said)}</text>',
+        _text(12, y + 16, short, "start", INK, 'class="lab halo"'),
+        _text(_WIDE - 12, y + 16, said, "end", tone, 'class="halo"'),
     ]
     if not across.low <= effect <= across.high:
         x, way = (across.end, 1) if effect > 0 else (across.start, -1)
@@ -330,7 +324,7 @@ def _verdict_words(verdict: Verdict) -> str:
 
 
 def score_scale(before: float | None, after: float | None, metric: MetricName) -> str:
-    """Where the score stood and stands between ignoring the inputs and perfect; empty where it lies far outside."""
+    """Where the score stands between ignoring the inputs and perfect; empty where it lies far outside."""
     known = _finite([before, after])
     span = metric.perfect - metric.trivial
     if not known or not span or not math.isfinite(span):
@@ -350,11 +344,11 @@ def score_scale(before: float | None, after: float | None, metric: MetricName) -
     for value, label, anchor in ends:
         parts.append(_line(at(value), y - 8, at(value), y + 8, FAINT, 'stroke-width="1.5"'))
         parts.append(_text(at(value), y + 24, f"{label} {words.score(value)}", anchor, FAINT))
-    marks = [
-        (at(v), label, colour)
-        for v, label, colour in ((before, "before", BEFORE), (after, "after", AFTER))
-        if v is not None and math.isfinite(v)
-    ]
+    first, last = words.from_to(before, after)
+    points = (
+        ((after, "now", AFTER),) if first == last else ((before, "before", BEFORE), (after, "after", AFTER))
+    )
+    marks = [(at(v), label, colour) for v, label, colour in points if v is not None and math.isfinite(v)]
     if len(marks) == 2:
         style = 'stroke-width="6" stroke-linecap="round" opacity="0.35"'
         parts.append(_line(marks[0][0], y, marks[1][0], y, AFTER, style))
@@ -364,14 +358,18 @@ def score_scale(before: float | None, after: float | None, metric: MetricName) -
         left = (marks[0][0] <= marks[1][0]) == (n == 0) if close else False
         anchor = ("end" if left else "start") if close else "middle"
         parts.append(_text(min(max(x, 30), _WIDE - 30), y - 14, label, anchor, colour))
-    first, last = words.from_to(before, after)
     told = f"before {first or 'not measured'}, after {last or 'not measured'}"
     return _svg(_WIDE, 60, f"{sentences.metric_name(metric)} before and after", told, "".join(parts))
 
 
+def _figure(kind: str, caption: str, picture: str) -> str:
+    return f'<figure class="{kind}"><figcaption>{caption}</figcaption>{picture}</figure>'
+
+
 def _svg(width: float, height: float, title: str, told: str, body: str) -> str:
+    size = f'viewBox="0 0 {width:g} {height:g}" preserveAspectRatio="xMinYMin"'
     return (
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" class="plot" preserveAspectRatio="xMinYMin">'
+        f'<svg {size} role="img" class="plot">'
         f"<title>{escape(title)}</title><desc>{escape(told)}</desc>{body}</svg>"
     )
 
@@ -380,5 +378,6 @@ def _line(x1: float, y1: float, x2: float, y2: float, colour: str, style: str = 
     return f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}" stroke="{colour}" fill="none" {style}/>'
 
 
-def _text(x: float, y: float, said: str, anchor: str, colour: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(said)}</text>'
+def _text(x: float, y: float, said: str, anchor: str, colour: str, style: str = "") -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}" {style}'.rstrip()
+    return f"<text {place}>{escape(said)}</text>"

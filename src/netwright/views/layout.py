@@ -85,28 +85,58 @@ def bullet(colour: str, *bodies: RenderableType | None) -> RenderableType:
     return grid
 
 
+@frozen
+class Columns:
+    """A table without lines. Only a column in `wrap` wraps, from the least width given there.
+
+    The widths are worked out here: rich shrinks columns under their least width and cuts off the rest.
+    """
+
+    rows: Sequence[Sequence[Text]]
+    right: Collection[int] = ()
+    wrap: Mapping[int, int] = {}
+    gap: int = 2
+
+    def _bounds(self) -> list[tuple[int, int]]:
+        """The least and the greatest width of every column."""
+        bounds: list[tuple[int, int]] = []
+        for n in range(len(self.rows[0]) if self.rows else 0):
+            cells = [row[n] for row in self.rows]
+            longest = max(cell.cell_len for cell in cells)
+            word = max((len(word) for cell in cells for word in cell.plain.split()), default=0)
+            least = max(self.wrap[n], min(word, WIDEST // 2)) if n in self.wrap else longest
+            bounds.append((min(least, longest), longest))
+        return bounds
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        bounds = self._bounds()
+        gaps = self.gap * max(0, len(bounds) - 1)
+        return Measurement(sum(least for least, _ in bounds) + gaps, sum(most for _, most in bounds) + gaps)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        bounds = self._bounds()
+        spare = options.max_width - self.__rich_measure__(console, options).minimum
+        grid = Table.grid(padding=(0, self.gap, 0, 0))
+        for n, (least, most) in enumerate(bounds):
+            given = max(0, min(spare, most - least))
+            spare -= given
+            grid.add_column(
+                width=least + given, justify="right" if n in self.right else "left", overflow="fold"
+            )
+        for row in self.rows:
+            grid.add_row(*row)
+        yield grid
+
+
 def columns(
     rows: Sequence[Sequence[Text]],
     head: Sequence[str] | None = None,
     right: Collection[int] = (),
     wrap: Mapping[int, int] | None = None,
-) -> Table:
-    """A table without lines. A column wraps where `wrap` gives the least width it needs."""
-    wrap = wrap or {}
+) -> Columns:
+    """Rows under their head, in columns."""
     lines = [*([[Text(name, style="dim") for name in head]] if head else []), *rows]
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    for n in range(len(lines[0]) if lines else 0):
-        longest = max(line[n].cell_len for line in lines)
-        may_wrap = n in wrap and longest > wrap[n]
-        grid.add_column(
-            justify="right" if n in right else "left",
-            no_wrap=not may_wrap,
-            min_width=wrap[n] if may_wrap else longest,
-            overflow="fold",
-        )
-    for line in lines:
-        grid.add_row(*line)
-    return grid
+    return Columns(lines, right, wrap or {})
 
 
 @frozen

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from netwright.values import Finding, LayerLine, LookResult
@@ -88,7 +87,7 @@ def _named(layer: LayerLine, top: int) -> Text:
     return line.append(f" {words.clean(layer.name)}", style="blue") if layer.name else line
 
 
-def _table(result: LookResult, known: Mapping[str, Finding], top: int) -> Table:
+def _table(result: LookResult, known: Mapping[str, Finding], top: int) -> RenderableType:
     rows: list[list[Text]] = []
     for layer in result.layers:
         cells = [text(cell) for cell in layer_cells(layer).values()]

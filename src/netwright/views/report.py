@@ -28,7 +28,7 @@ _PARTS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def report_html(result: ImproveResult, attributes: AttributesResult | None = None) -> str:
-    """The whole of an improvement: what was wrong, what was tried, how sure that is, and the lines to change."""
+    """The whole of an improvement: what was wrong, what was tried, how sure that is, and what to change."""
     part, before, after = sentences.judged_on(result)
     first, last = words.from_to(before, after)
     curves = charts.learning_curves(result.curves_before, result.curves_after, result.metric)
@@ -41,10 +41,7 @@ def report_html(result: ImproveResult, attributes: AttributesResult | None = Non
         on=_judged_words(result, part),
         meaning=sentences.metric_meaning(result.metric),
         scale=Markup(charts.score_scale(before, after, result.metric)),
-        curves=[
-            Markup(c)
-            for c in charts.learning_curves(result.curves_before, result.curves_after, result.metric)
-        ],
+        curves=[Markup(chart) for chart in curves],
         intervals=Markup(charts.interval_plot(result.verdicts)),
         verdicts=[_verdict_row(v) for v in words.by_merit(result.verdicts)],
         control=_common([v.control for v in result.verdicts]),
@@ -66,14 +63,13 @@ def look_html(result: LookResult) -> str:
     rows = []
     for layer in result.layers:
         tone, beside = layer_health(layer, known)
-        rows.append(
-            {"layer": layer, "depth": layer.depth - top, "tone": tone, "beside": beside, **layer_cells(layer)}
-        )
+        row = {"layer": layer, "depth": layer.depth - top, "tone": tone, "beside": beside}
+        rows.append({**row, **layer_cells(layer)})
     return _page("look.html.j2", result=result, rows=rows)
 
 
 def frame(html: str, height: int) -> str:
-    """A page in a frame of its own for a notebook: no script, no reach into the notebook, kept when it is saved."""
+    """A page in a frame of its own for a notebook: no script, no reach outside, kept when it is saved."""
     return (
         f'<iframe sandbox="" srcdoc="{escape(html, quote=True)}" title="Netwright" loading="lazy"'
         f' style="width:100%;height:{int(height)}px;border:0;border-radius:8px"></iframe>'
@@ -121,6 +117,7 @@ def _cause(finding: Finding) -> Mapping[str, Any]:
 def _verdict_row(verdict: Verdict) -> Mapping[str, Any]:
     places = words.place_values(verdict)
     horizon = "" if verdict.horizon >= 1 else f" ({words.share(verdict.horizon)} of the full training)"
+    epochs = words.plural(verdict.epochs, "epoch")
     screened = words.signed(verdict.screened, words.decimals(verdict.screened))
     return {
         "verdict": verdict,
@@ -128,12 +125,10 @@ def _verdict_row(verdict: Verdict) -> Mapping[str, Any]:
         "effect": words.signed(verdict.effect, places),
         "over_seeds": words.interval(verdict.low, verdict.high, places),
         "over_samples": words.interval(verdict.low_samples, verdict.high_samples, places),
-        "epochs": f"{words.plural(verdict.epochs, 'epoch')}{horizon}"
-        if verdict.epochs
-        else horizon.strip(" ()"),
+        "epochs": f"{epochs}{horizon}" if verdict.epochs else horizon.strip(" ()"),
         "screened": screened if verdict.effect is None else "",
         "p": words.number(verdict.p_adjusted) if verdict.p_adjusted is not None else "",
-        "margin": words.number(verdict.margin) if verdict.margin is not None else "",
+        "margin": words.roughly(verdict.margin) if verdict.margin is not None else "",
     }
 
 
@@ -152,12 +147,13 @@ def _by_place(changes: Sequence[Change]) -> list[tuple[str, list[Change]]]:
 
 
 def _scores(result: ImproveResult, part: str) -> tuple[str, str]:
-    before, after = words.from_to(result.before.get(part), result.after.get(part))
+    before, after = (words.score(scores.get(part), 3) for scores in (result.before, result.after))
     return before or "not measured", after or "not measured"
 
 
 def _judged_words(result: ImproveResult, part: str) -> str:
     name = sentences.metric_name(result.metric)
+    name = f"{name[0].upper()}{name[1:]}"
     if part == "test" and result.test is not None:
         return f"{name} on {words.plural(result.test.samples, 'sample')} that it never saw"
     return f"{name} on the validation samples; nothing unseen was scored"

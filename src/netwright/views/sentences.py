@@ -17,7 +17,7 @@ _TRIVIAL: Mapping[str, str] = {"r2": "always saying the mean"}
 
 
 def metric_name(metric: MetricName) -> str:
-    return "R²" if metric.name == "r2" else words.named(metric.name)
+    return "R²" if metric.name == "r2" else words.clean(words.named(metric.name))
 
 
 def metric_meaning(metric: MetricName) -> str:

@@ -69,18 +69,15 @@ def finding_block(finding: Finding) -> RenderableType:
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> RenderableType:
-    """What was tried, what helps first: effect, interval, word; two lines each in a narrow window."""
+    """What was tried, what helps first, with both intervals; two lines each in a narrow window."""
+    return _verdicts(verdicts, samples=any(not words.missing(v.low_samples) for v in verdicts))
+
+
+def _verdicts(verdicts: Sequence[Verdict], samples: bool) -> RenderableType:
     ordered = words.by_merit(verdicts)
     if not ordered:
         return text("nothing was tried", "dim")
-    both = any(not words.missing(v.low_samples) for v in ordered)
-    return Fitting(
-        [
-            lambda: _verdicts_wide(ordered, samples=both),
-            lambda: _verdicts_wide(ordered, samples=False),
-            lambda: _verdicts_folded(ordered),
-        ]
-    )
+    return Fitting([lambda: _verdicts_wide(ordered, samples), lambda: _verdicts_folded(ordered, samples)])
 
 
 def _numbers(verdict: Verdict) -> tuple[str, str, str]:
@@ -105,15 +102,17 @@ def _verdicts_wide(verdicts: Sequence[Verdict], samples: bool) -> RenderableType
         cells = [text(verdict.label or verdict.idea), text(effect, "bold"), text(seeds)]
         rows.append([*cells, *([text(over_samples)] if samples else []), _word(verdict)])
     head = ("", "", "over seeds", "over samples", "") if samples else None
-    return columns(rows, head, wrap={0: 18, 4 if samples else 3: 16})
+    return columns(rows, head, wrap={0: 24, 4: 24} if samples else {0: 18, 3: 16})
 
 
-def _verdicts_folded(verdicts: Sequence[Verdict]) -> RenderableType:
+def _verdicts_folded(verdicts: Sequence[Verdict], samples: bool) -> RenderableType:
     lines: list[RenderableType] = []
     for verdict in verdicts:
-        effect, seeds, _ = _numbers(verdict)
+        effect, seeds, beside = _numbers(verdict)
+        beside = f"over samples {beside}" if samples and beside else ""
         lines.append(text(verdict.label or verdict.idea))
-        lines.append(indented(joined([(effect, "bold"), (seeds, ""), _word(verdict)], gap="  ")))
+        parts = [(effect, "bold"), (seeds, ""), (beside, ""), _word(verdict)]
+        lines.append(indented(joined(parts, gap="  ")))
     return group(*lines)
 
 
@@ -192,7 +191,7 @@ def _trials(result: ImproveResult) -> list[RenderableType | None]:
     if not ordered and not parts:
         return []
     rest = text(f"{', '.join(parts)} ( netwright journal shows all )", "dim") if parts else None
-    return [row("trials", group(verdict_table(told) if told else None, rest))]
+    return [row("trials", group(_verdicts(told, samples=False) if told else None, rest))]
 
 
 def _rest(

@@ -118,6 +118,11 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else exponent(value, 2)
 
 
+def roughly(value: float | None) -> str:
+    """A bound to two digits that count: `0.009`."""
+    return number(value) if value is None or missing(value) else number(float(f"{value:.2g}"))
+
+
 def exponent(value: float | None, places: int = 1) -> str:
     """`1.1e-2`."""
     return (
@@ -219,7 +224,7 @@ def aside(verdict: Verdict) -> str:
     parts: list[str] = []
     undecided = verdict.verdict in ("unclear", "no difference") and verdict.effect is not None
     if undecided and verdict.margin is not None:
-        parts.append(f"margin {number(verdict.margin)}")
+        parts.append(f"margin {roughly(verdict.margin)}")
     if verdict.horizon < 1:
         parts.append(f"at {share(verdict.horizon)} of the training")
     if verdict.effect is None and verdict.screened is not None:
@@ -266,11 +271,11 @@ def _outcome_of(
     low, high = effect.get("low"), effect.get("high")
     places = decimals(low, high) if not missing(low) else 2
     numbers = f"{signed(effect['effect'], places)} {interval(low, high, places)}".strip()
-    return f"{word} {clean(repair)} {numbers} over {plural(seeds, 'seed')}"
+    return f"{word} {clean(repair)} the validation score changes by {numbers} over {plural(seeds, 'seed')}"
 
 
 def attribute_cells(attribute: Attribute) -> tuple[str, str, str, str]:
-    """Name, value, place and the text as written there; an attribute that the user left alone has no place."""
+    """Name, value, place and the text as written there; one that was not set has no place."""
     value = "" if attribute.value is None else said(attribute.value)
     if not attribute.is_set:
         return attribute.name, value, "", "not set"
