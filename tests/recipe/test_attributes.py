@@ -6,6 +6,7 @@ import pytest
 from torch import nn
 
 import netwright as nw
+from netwright.recipe.changes import changes_of
 from netwright.values import Edit
 
 FILE = """\
@@ -40,14 +41,15 @@ recipe = nw.Recipe(
 def written(file):
     def write(training: str = 'nw.Training(loss="mse")', activation: str = "ReLU") -> nw.Recipe:
         text = FILE.format(training=training, activation=activation)
-        name = f"recipe_{abs(hash(text))}.py"
-        return nw.load(str(file(text, name)))
+        return nw.load(str(file(text)))
 
     return write
 
 
 def test_a_literal_is_named_with_its_line(written):
-    lr = written('nw.Training(\n        loss="mse",\n        optimizer="sgd",\n        lr=0.1,\n    )').attribute("lr")
+    lr = written(
+        'nw.Training(\n        loss="mse",\n        optimizer="sgd",\n        lr=0.1,\n    )'
+    ).attribute("lr")
     assert (lr.value, lr.place.line, lr.is_set, lr.literal, lr.source) == (0.1, 26, True, True, "lr=0.1")
 
 
@@ -59,14 +61,14 @@ def test_a_constant_is_named_where_it_is_assigned(written, name, value, line, so
     assert (lr.value, lr.place.line, lr.literal, lr.source) == (value, line, True, source)
 
 
-def test_a_constant_that_is_changed_afterwards_is_no_literal(written, file):
+def test_a_constant_that_is_changed_afterwards_is_no_literal(file):
     text = FILE.format(training='nw.Training(loss="mse", lr=LR)', activation="ReLU")
     recipe = nw.load(str(file(text.replace("RATE: float", "LR *= 2\nRATE: float"))))
     assert recipe.attribute("lr").value == 0.5
     assert not recipe.attribute("lr").literal
 
 
-@pytest.mark.parametrize("expression", ['CONFIG["lr"]', "3 * LR"])
+@pytest.mark.parametrize("expression", ["CONFIG['lr']", "3 * LR"])
 def test_a_value_of_a_configuration_is_reported_as_its_key(written, expression):
     lr = written(f'nw.Training(loss="mse", lr={expression})').attribute("lr")
     assert (lr.value, lr.is_set, lr.literal, lr.source) == (0.75, True, False, expression)
@@ -87,7 +89,7 @@ def test_a_setting_given_by_its_position_is_found(written):
 
 def test_a_setting_given_by_its_position_is_replaced_there(written):
     recipe = written('nw.Training("mse", "sgd", 0.1, 0.9)')
-    changes = nw.recipe.changes.changes_of(recipe, [Edit.set("training.lr", 0.01)])
+    changes = changes_of(recipe, [Edit.set("training.lr", 0.01)])
     assert [(c.line, c.old, c.new) for c in changes] == [(23, "0.1", "0.01")]
 
 

@@ -58,7 +58,13 @@ def test_every_field_of_the_training_changes_the_fingerprint(recipe, name):
 
 
 @pytest.mark.parametrize(
-    "change", [{"metric": "accuracy"}, {"task": "classification"}, {"start": "weights.pt"}, {"network": lambda: nn.Linear(4, 3)}]
+    "change",
+    [
+        {"metric": "accuracy"},
+        {"task": "classification"},
+        {"start": "weights.pt"},
+        {"network": lambda: nn.Linear(4, 3)},
+    ],
 )
 def test_the_other_fields_of_a_recipe_change_the_fingerprint(recipe, change):
     assert attrs.evolve(recipe, **change).fingerprint != recipe.fingerprint
@@ -79,7 +85,7 @@ def test_the_contents_of_a_checkpoint_change_the_fingerprint(recipe, tmp_path):
     assert prints[0] == prints[2] != prints[1]
 
 
-FILE = '''
+FILE = """
 import functools
 import numpy as np
 import netwright as nw
@@ -100,7 +106,7 @@ recipe = nw.Recipe(
     network=functools.partial(layer, Config()),
     training=nw.Training(loss=nn.CrossEntropyLoss(label_smoothing=0.1), optimizer="sgd", lr=0.1),
 )
-'''
+"""
 
 
 def test_a_second_process_computes_the_same_fingerprint(file):
@@ -139,7 +145,9 @@ def test_a_change_of_the_users_code_changes_the_fingerprint(file, old, new):
 
 
 def test_comments_docstrings_and_line_numbers_do_not_count(file):
-    moved = "# a comment\n\n\n" + FILE.replace("):\n    return nn", '):\n    """Words."""\n    # more\n    return nn')
+    moved = "# a comment\n\n\n" + FILE.replace(
+        "):\n    return nn", '):\n    """Words."""\n    # more\n    return nn'
+    )
     assert moved.count("Words.") == 1
     first, second = file(FILE, "first.py"), file(moved, "second.py")
     assert nw.load(str(first)).fingerprint == nw.load(str(second)).fingerprint

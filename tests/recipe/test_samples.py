@@ -120,7 +120,9 @@ def test_the_digest_changes_with_any_target(make):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.uint8, torch.bool, torch.bfloat16])
 def test_the_digest_sees_the_type_of_the_inputs(dtype):
     inputs = torch.ones(4, 3).to(dtype)
-    digests = {TensorSamples(i, torch.zeros(4), "").digest() for i in (inputs, torch.ones(4, 3, dtype=torch.float16))}
+    digests = {
+        TensorSamples(i, torch.zeros(4), "").digest() for i in (inputs, torch.ones(4, 3, dtype=torch.float16))
+    }
     assert len(digests) == 2
 
 

@@ -1,4 +1,4 @@
-"""Splitting: every sample lies in one part, groups stay whole, time runs forward, classes keep their shares."""
+"""Splitting: every sample lies in one part, groups stay whole, time runs forward, classes keep shares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The task follows from the targets, then the output's width, then the loss; the metric follows from the task."""
+"""The task follows from the targets, then the output's width, then the loss; the metric from the task."""
 
 from __future__ import annotations
 

@@ -181,7 +181,14 @@ def test_every_schedule_stays_between_nothing_and_the_full_rate(schedule, done):
 
 @pytest.mark.parametrize(
     ("schedule", "start", "end"),
-    [("constant", 1, 1), ("linear", 1, 0), ("cosine", 1, 0), ("step", 1, 0.01), ("warmup", 0.01, 1), ("one_cycle", 0.04, 0)],
+    [
+        ("constant", 1, 1),
+        ("linear", 1, 0),
+        ("cosine", 1, 0),
+        ("step", 1, 0.01),
+        ("warmup", 0.01, 1),
+        ("one_cycle", 0.04, 0),
+    ],
 )
 def test_a_schedule_begins_and_ends_where_its_name_says(schedule, start, end):
     training = nw.Training(loss="mse", schedule=schedule)

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import attrs
 import pytest
-from patients import ATTRIBUTES, DEAD, DIAGNOSED, HEALTHY, IMPROVED, LOOKED, STUCK, TOO_HIGH, VERDICTS
+from views.patients import ATTRIBUTES, DEAD, DIAGNOSED, HEALTHY, IMPROVED, LOOKED, STUCK, TOO_HIGH, VERDICTS
 
 from netwright.values import Attribute, AttributesResult, Change, Curve, Finding, Overview, Place
 from netwright.views import charts, diagnose_html, frame, look_html, report_html, words

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from patients import (
+from views.patients import (
     ATTRIBUTES,
     DIAGNOSED,
     HEALTHY,

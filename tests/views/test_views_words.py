@@ -6,7 +6,7 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from patients import DEAD, IMPROVED, TOO_HIGH, VERDICTS
+from views.patients import DEAD, IMPROVED, TOO_HIGH, VERDICTS
 
 from netwright.values import MetricName, Spent, TestEffect
 from netwright.views import sentences, words

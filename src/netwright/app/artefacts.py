@@ -10,7 +10,6 @@ import numpy as np
 
 from netwright import values
 from netwright.recipe import Recipe
-from netwright.recipe.source import shown
 from netwright.runs import Run
 from netwright.values import UserError
 
@@ -45,12 +44,12 @@ def write_network(folder: Path, recipe: Recipe, run: Run) -> tuple[str | None, s
         raise UserError(f"{path}: cannot be written ({failed.strerror}); make room or name another --journal") from failed
     source = recipe.origin.source if recipe.origin else ""
     if not source.endswith(".py"):
-        return shown(str(path.resolve())), None
+        return _shown(path), None
     relative = Path(os.path.relpath(Path(source).resolve(), folder.resolve())).as_posix()
     load = folder / f"{recipe.display_name}_load.py"
     assert recipe.origin is not None
     load.write_text(_LOAD.format(source=relative, name=recipe.origin.name, weights=path.name), encoding="utf-8")
-    return shown(str(path.resolve())), shown(str(load.resolve()))
+    return _shown(path), _shown(load)
 
 
 def write_report(folder: Path, result: values.ImproveResult, attributes: values.AttributesResult) -> str:
@@ -62,4 +61,10 @@ def write_report(folder: Path, result: values.ImproveResult, attributes: values.
         path.write_text(report_html(result, attributes), encoding="utf-8")
     except OSError as failed:
         raise UserError(f"{path}: cannot be written ({failed.strerror}); make room or name another --journal") from failed
-    return shown(str(path.resolve()))
+    return _shown(path)
+
+
+def _shown(path: Path) -> str:
+    """Relative where it lies below the working folder, else whole."""
+    relative = os.path.relpath(path)
+    return str(path.resolve()) if relative.startswith("..") else relative

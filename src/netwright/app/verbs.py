@@ -104,6 +104,8 @@ def _improve_result(
         edits=edits,
         budget=budget,
         plan=plans[0].sentence if plans else "",
+        scan=work.scanned,
+        stage_seconds=work.stages,
         baseline=_baseline_words(recipe, found),
         curves_before=_curves(found.before, "before"),
         curves_after=_curves(found.after, "after") if found.after is not found.before else (),
@@ -367,11 +369,27 @@ class _Work:
     session: int
     folder: Path
     catalogue: Catalogue
-    finished: bool = False
+    scanned: str = ""
+    stages: dict[str, float] = attrs.field(factory=dict)
+    _stage: tuple[str, float] | None = None
+
+    def note(self, event: Any) -> None:
+        """What the result says of the way there: the patterns found, and the seconds of each stage."""
+        now = self.tools.meter.clock()
+        if isinstance(event, values.StageStarted):
+            self._close(now)
+            self._stage = event.stage, now
+        elif isinstance(event, values.ScanEnded):
+            causes = ", ".join(f.cause for f in event.patterns)
+            self.scanned = causes or "nothing in the data that costs anything"
+
+    def _close(self, now: float) -> None:
+        if self._stage is not None:
+            name, began = self._stage
+            self.stages[name] = self.stages.get(name, 0.0) + now - began
 
     def finish(self, outcome: str, document: Any) -> None:
         self.journal.finish(self.session, outcome, document)
-        self.finished = True
 
     def spent(self) -> Spent:
         meter = self.tools.meter
@@ -424,6 +442,7 @@ def _fold(
             except StopIteration as end:
                 return end.value
             work.journal.append(work.session, event)
+            work.note(event)
             if isinstance(event, values.PlanMade):
                 plans.append(event.plan)
             if on_event is not None:

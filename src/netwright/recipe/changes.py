@@ -18,16 +18,25 @@ def changes_of(recipe: Recipe, edits: Iterable[Edit]) -> tuple[Change, ...]:
     """What to write where, so that the user's file becomes the edited recipe; one change an attribute, the last wins."""
     base = recipe.base
     attributes = {a.name: a for a in base.attributes()}
-    _, places = base.build_with_places(0)
-    found: dict[tuple[str, Any], Change] = {}
+    network, places = base.build_with_places(0)
+    kinds = {name: type(module).__name__ for name, module in network.named_modules()}
+    found: dict[tuple[Any, ...], Change] = {}
     for edit in edits:
-        for change in _changes(edit, attributes, places):
-            found[change.attribute, change.new if edit.kind == "insert-after" else None] = change
+        for change in _changes(edit, attributes, places, kinds):
+            # A later value of one attribute replaces the earlier; changes of layers stand side by side.
+            layer = (change.old, change.new) if "layers" in edit.parameters or "layer" in edit.parameters else ()
+            found[change.attribute, *layer] = change
     return tuple(found.values())
 
 
-def _changes(edit: Edit, attributes: dict[str, Attribute], places: dict[str, Any]) -> Iterator[Change]:
+def _changes(
+    edit: Edit, attributes: dict[str, Attribute], places: dict[str, Any], kinds: dict[str, str]
+) -> Iterator[Change]:
     given = edit.parameters
+
+    def named(layer: str) -> str:
+        return f"nn.{kinds[layer]} (layer {layer})" if layer in kinds else f"layer {layer}"
+
     match edit.kind:
         case "set" if given["name"] == "target_scaling":
             return
@@ -47,17 +56,23 @@ def _changes(edit: Edit, attributes: dict[str, Attribute], places: dict[str, Any
         case "insert-after":
             what = NORM_NAMES.get(given["what"], f"nn.Dropout({given.get('p', 0.5):g})")
             for layer in given["layers"]:
-                yield _at(places, layer, edit.attribute, f"layer {layer}", f"{what} after layer {layer}")
+                yield _at(places, layer, edit.attribute, named(layer), f"{what} after it")
         case "replace-activation":
             for layer in given["layers"]:
-                yield _at(places, layer, edit.attribute, f"layer {layer}", ACTIVATION_NAMES.get(given["to"], given["to"]))
+                yield _at(places, layer, edit.attribute, named(layer), ACTIVATION_NAMES.get(given["to"], given["to"]))
         case "remove-layer":
-            yield _at(places, given["layer"], edit.attribute, f"layer {given['layer']}", "removed")
+            yield _at(places, given["layer"], edit.attribute, named(given["layer"]), "removed")
         case "replace-output":
-            old = f"layer {given['layer']}"
-            yield _at(places, given["layer"], edit.attribute, old, f"out_features={given['width']}")
+            yield _at(places, given["layer"], edit.attribute, named(given["layer"]), f"out_features={given['width']}")
+        case "unfreeze":
+            yield _change(attributes, edit.attribute, f"requires_grad=True for {_few(given['parameters'])}", "frozen")
         case _:
             yield _change(attributes, edit.attribute, edit.label)
+
+
+def _few(names: Any) -> str:
+    names = list(names)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _set(attributes: dict[str, Attribute], name: str, value: Any) -> Change:

@@ -43,15 +43,14 @@ class Parts:
 
 def _shares(value: Any) -> tuple[float, float, float]:
     try:
-        train, val, test = (float(share) for share in value)
-        fits = train > 0 and val > 0 and test >= 0 and train + val + test <= 1.0001
+        shares = [float(share) for share in value]
     except (TypeError, ValueError):
-        fits = False
-    if not fits:
+        shares = []
+    if len(shares) != 3 or not (shares[0] > 0 and shares[1] > 0 and shares[2] >= 0 and sum(shares) <= 1.0001):
         raise UserError(
             f"data: split={value!r} is not (train, validation, test) shares of at most 1 with training and validation above 0"
         )
-    return train, val, test
+    return shares[0], shares[1], shares[2]
 
 
 def _yes_or_no(_: Any, attribute: Any, value: Any) -> None:

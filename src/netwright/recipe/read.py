@@ -28,6 +28,9 @@ def read(source: Any, name: str) -> Samples:
     """Samples of `(inputs, targets)`, or of anything with `__len__` and `__getitem__`."""
     if isinstance(source, (TensorSamples, MapSamples)):
         return source
+    library = type(source).__module__.partition(".")[0]
+    if library == "datasets":  # Hugging Face: rows as NumPy instead of lists
+        source = source.with_format("numpy")
     if isinstance(source, tuple) and len(source) == 2:
         inputs = tree_map_arrays(source[0], f"{name} inputs")
         targets = as_targets(source[1], name)
@@ -42,10 +45,7 @@ def read(source: Any, name: str) -> Samples:
                     " give one target a sample"
                 )
         return TensorSamples(inputs, targets, name)
-    library = type(source).__module__.partition(".")[0]
     if library not in ("pandas", "polars") and hasattr(source, "__len__") and hasattr(source, "__getitem__"):
-        if library == "datasets":  # Hugging Face: rows as NumPy instead of lists
-            source = source.with_format("numpy")
         samples = MapSamples(source, name)
         if len(samples) == 0:
             raise UserError(f"data: {name} is empty; give it samples")

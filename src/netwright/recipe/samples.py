@@ -256,7 +256,9 @@ class LoaderSamples(_Laid):
 
     def targets(self) -> Tensor:
         if self._targets is None:
-            self._targets = torch.cat([targets for _, targets, _ in self.batches(0)])
+            with seeded(0, "targets"):
+                parts = [targets for _, targets, _ in self.batches(0)]
+            self._targets = torch.cat(parts) if parts else torch.empty(0)
         return self._targets
 
     def head(self, count: int) -> tuple[Inputs, Tensor]:
@@ -272,10 +274,11 @@ class LoaderSamples(_Laid):
         return moved._as(self)
 
     def digest(self) -> str:
-        """Of the first samples that the loader gives under a fixed random state, since it may shuffle."""
+        """Of the first samples that the loader gives under a fixed random state, and of all targets in no order."""
         with seeded(0, "digest"):
             inputs, targets = self.head(16)
-        return TensorSamples(inputs, targets, "").digest()
+        every = self.targets().reshape(-1).sort().values
+        return TensorSamples({"inputs": inputs, "targets": targets}, every, "").digest()
 
 
 def parted(item: Any) -> tuple[Inputs, Any]:

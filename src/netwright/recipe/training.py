@@ -46,13 +46,14 @@ def _number(
     def validate(_: Any, attribute: Any, value: Any) -> None:
         if value is None and optional:
             return
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if (
-            not number
-            or not (low <= value <= high)
-            or (open_low and value == low)
-            or not math.isfinite(value)
-        ):
+        fits = (
+            isinstance(value, (int, float))
+            and not isinstance(value, bool)
+            and low <= value <= high
+            and not (open_low and value == low)
+            and math.isfinite(value)
+        )
+        if not fits:
             limits = f"above {low:g}" if open_low else f"at least {low:g}"
             limits += "" if high == math.inf else f", at most {high:g}"
             raise UserError(f"training: {attribute.name}={value!r} must be a number {limits}")

@@ -87,9 +87,10 @@ class Tap:
                 floating = floating.float()
                 values["std"], values["mean"] = torch.std_mean(floating, correction=0)
                 if isinstance(module, _RECTIFIERS):
-                    zero = floating == 0
-                    values["zeros"] = zero.float().mean()
-                    values["dead"] = _by_unit(zero).all(0).float().mean()
+                    fires = floating != 0
+                    values["zeros"] = 1 - fires.sum() / fires.numel()
+                    alive = _any_by_unit(fires)
+                    values["dead"] = 1 - alive.sum() / alive.numel()
                 elif isinstance(module, SATURATING):
                     values["saturated"] = _saturated(module, floating)
                 if self.histograms:
@@ -128,13 +129,12 @@ def _keep_gradient(values: dict[str, Tensor], gradient: Tensor, size: int) -> No
     values["gradient"] = gradient.detach().float().square().mean().sqrt() * size
 
 
-def _by_unit(values: Tensor) -> Tensor:
-    """(samples and positions, units): channels are axis 1 of images (N, C, H, W), features the last axis otherwise."""
-    if values.ndim >= 4:
-        return values.transpose(1, -1).reshape(-1, values.shape[1])
-    if values.ndim == 3:  # (N, C, L) of a convolution or (N, T, D) of a sequence: a unit is whatever never fires
-        return values.permute(0, 2, 1).reshape(-1, values.shape[1])
-    return values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
+def _any_by_unit(fires: Tensor) -> Tensor:
+    """(units,) whether a unit fires for any input: a channel (axis 1) of images (N, C, H, W); of (N, T, D) or (N, C, L),
+    where either axis may be the units', the last one; else a feature."""
+    if fires.ndim >= 4:
+        return fires.flatten(2).any(2).any(0)
+    return fires.reshape(-1, fires.shape[-1]).any(0) if fires.ndim else fires.reshape(1)
 
 
 def _saturated(module: nn.Module, values: Tensor) -> Tensor:

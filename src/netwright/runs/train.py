@@ -33,8 +33,8 @@ class Clocks:
 
 
 def tapped_steps(total: int) -> frozenset[int]:
-    """The steps whose layers are recorded: the first, the last and some between; about 2 % of a short training."""
-    count = min(MAX_TAPPED, max(3, total // 50))
+    """The steps whose layers are recorded: the first, the last and some between; about 1 % of a short training."""
+    count = min(MAX_TAPPED, max(3, total // 100))
     return frozenset(round(k * (total - 1) / (count - 1)) for k in range(count)) if total > count else frozenset(range(total))
 
 
@@ -79,12 +79,16 @@ def train(
     start = state.resume(checkpoint)
     last_saved = began
     stopped = False
+    seen: tuple[Tensor, Tensor] | None = None  # validation outputs and targets of the weights as they are
     with seeded(seed, "training"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Using a target size")  # the finding target-shape says it better
         for epoch in range(start, total_epochs):
             set_all(stream(seed, "dropout", epoch))
             mean_loss, finite = state.epoch(epoch)
-            val_loss, val_score = _validate(network, val, recipe) if "val" in score_parts else (None, None)
+            val_loss = val_score = None
+            if "val" in score_parts:
+                seen = predict(network, val)
+                val_loss, val_score = _validated(*seen, recipe)
             state.note(mean_loss, val_loss, val_score)
             event = EpochEnded(key, epoch + 1, total_epochs, mean_loss, val_loss, val_score)
             yield event
@@ -96,7 +100,7 @@ def train(
             if stop is not None and stop(event):
                 stopped = True
                 break
-        kept = _scored(recipe, network, {"train": samples, "val": val}, score_parts, keep_outputs)
+        kept = _scored(recipe, network, {"train": samples, "val": val}, score_parts, keep_outputs, seen)
     scores = {p: yardstick.metric.score(recipe.judged(guess), goal) for p, (guess, goal) in kept.pairs.items()}
     run = Run(
         key=key,
@@ -165,6 +169,8 @@ class _State:
             (lambda: torch.autocast(device.type, dtype=half)) if half is not None else contextlib.nullcontext
         )
         self._scaler = torch.amp.GradScaler(device.type) if half is torch.float16 else None
+        one_tensor = isinstance(getattr(samples, "inputs", None), Tensor)
+        self._plain = half is None and self.loss is not None and one_tensor
         self._parameters = [p for p in network.parameters() if p.requires_grad]
 
     def epoch(self, epoch: int) -> tuple[float, bool]:
@@ -218,16 +224,21 @@ class _State:
             group["lr"] = rate * factor
 
     def _step(self, inputs: Any, targets: Tensor) -> Tensor:
-        with self._autocast():
-            if self.settings.step is not None:
-                result = self.settings.step(self.network, self.samples.as_batch(inputs, targets))
-                loss = result["loss"] if isinstance(result, Mapping) else result
-            else:
-                assert self.loss is not None
-                loss = self.loss(outputs_of(forward(self.network, inputs)), targets)
+        if self._plain:
+            loss = self.loss(outputs_of(self.network(inputs)), targets)  # type: ignore[misc]
+        else:
+            with self._autocast():
+                loss = self._loss(inputs, targets)
         self.optimizer.zero_grad(set_to_none=True)
         self._backward_and_update(loss)
         return loss.detach()
+
+    def _loss(self, inputs: Any, targets: Tensor) -> Tensor:
+        if self.settings.step is not None:
+            result = self.settings.step(self.network, self.samples.as_batch(inputs, targets))
+            return result["loss"] if isinstance(result, Mapping) else result
+        assert self.loss is not None
+        return self.loss(outputs_of(forward(self.network, inputs)), targets)
 
     def _backward_and_update(self, loss: Tensor) -> None:
         if self._scaler is not None:
@@ -335,6 +346,7 @@ def _scored(
     parts: Mapping[str, Samples],
     wanted: tuple[str, ...],
     keep_outputs: bool,
+    seen: tuple[Tensor, Tensor] | None,
 ) -> _Kept:
     """Outputs, metric and losses of every sample of the parts, from the last weights."""
     metric = recipe.yardstick.metric
@@ -342,7 +354,7 @@ def _scored(
     for name in wanted:
         # Training samples are scored as they are, before any edit took some out.
         samples = parts[name] if name != "train" else recipe.data.parts.train.to(parts[name].targets().device)
-        guess, goal = predict(network, samples)
+        guess, goal = seen if name == "val" and seen is not None else predict(network, samples)
         pairs[name] = (guess, goal)
         if metric.contributions is not None:
             contributions[name] = metric.contributions(recipe.judged(guess), goal).double().cpu().numpy()
@@ -354,9 +366,8 @@ def _scored(
     return _Kept(pairs, contributions, losses, outputs)
 
 
-def _validate(network: nn.Module, val: Samples, recipe: Recipe) -> tuple[float | None, float | None]:
+def _validated(outputs: Tensor, targets: Tensor, recipe: Recipe) -> tuple[float | None, float | None]:
     """Loss (mean over samples; `None` for a recipe with `step`) and metric of the validation part."""
-    outputs, targets = predict(network, val)
     loss: float | None = None
     if recipe.settings.step is None:
         with torch.no_grad():

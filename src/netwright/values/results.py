@@ -73,7 +73,11 @@ class MetricName:
 
 @frozen
 class ImproveResult:
-    """What was wrong, what helped, how sure that is, and which lines to change."""
+    """What was wrong, what helped, how sure that is, and which lines to change.
+
+    `stage_seconds` are wall seconds by stage; `verdicts` are of what was put to confirmation, `screened` and `failed` count
+    what entered the screening and what failed there.
+    """
 
     recipe: str
     fingerprint: str
@@ -94,6 +98,8 @@ class ImproveResult:
     edits: tuple[Edit, ...] = ()
     budget: str = ""
     plan: str = ""
+    scan: str = ""
+    stage_seconds: Mapping[str, float] = field(factory=dict)
     baseline: str = ""
     curves_before: tuple[Curve, ...] = ()
     curves_after: tuple[Curve, ...] = ()

@@ -151,8 +151,11 @@ def improve_lines(result: ImproveResult) -> RenderableType:
     lines: list[RenderableType | None] = []
     if result.overview is not None:
         lines += [overview_line(result.overview), blank()]
+    seconds = result.stage_seconds
+    if result.scan:
+        lines.append(row("scan", text(result.scan), seconds.get("scan")))
     if result.baseline:
-        lines.append(row("baseline", text(result.baseline)))
+        lines.append(row("baseline", text(result.baseline), seconds.get("baseline")))
     lines += _diagnosis(result.findings)
     lines += _trials(result)
     lines.append(row("result", joined([(said, "bold") for said in sentences.result_words(result)], " · ")))
@@ -200,16 +203,18 @@ def _rest(
     """What was ruled out, what the user should know besides, and what did not run."""
     lines: list[RenderableType | None] = []
     refuted = ", ".join(f.cause for f in considered if f.status == "refuted")
-    unlikely = ", ".join(f.cause for f in considered if f.status != "refuted")
-    lines += [row(label, text(causes, "dim")) for label, causes in _ruled(refuted, unlikely) if causes]
+    symptoms = ", ".join(
+        f"{f.cause} (a symptom of {f.evidence['explained_by']})" for f in considered if f.evidence.get("explained_by")
+    )
+    unlikely = ", ".join(
+        f.cause for f in considered if f.status != "refuted" and not f.evidence.get("explained_by")
+    )
+    folded = ("ruled out", refuted), ("explained", symptoms), ("unlikely", unlikely)
+    lines += [row(label, text(causes, "dim")) for label, causes in folded if causes]
     lines += [row("note", text(note)) for note in notes]
     if skipped:
         lines.append(row("skipped", text(sentences.skipped_words(skipped), "dim")))
     return lines
-
-
-def _ruled(refuted: str, unlikely: str) -> Sequence[tuple[str, str]]:
-    return ("ruled out", refuted), ("unlikely", unlikely)
 
 
 def _last_line(result: ImproveResult) -> RenderableType:
