@@ -21,6 +21,7 @@ Inputs = Any  # a tensor, or a dictionary or tuple of tensors
 Batch = tuple[Inputs, Tensor, Tensor]  # inputs, targets, rows
 TARGET_NAMES = ("target", "targets", "label", "labels", "y")
 IN_MEMORY_BYTES = 1 << 30
+REORDERED_BYTES = 1 << 26
 
 
 def tree_map(function: Callable[[Tensor], Any], inputs: Inputs) -> Any:
@@ -128,9 +129,20 @@ class TensorSamples(_Laid):
                 rows = torch.arange(start, stop)
                 yield self._rows(slice(start, stop)), self.all_targets[start:stop], rows
             return
+        if order.numel() and self._bytes() <= REORDERED_BYTES:
+            # One gather for the whole pass: batches are then views, which a small network's step would feel.
+            index = order.to(self.all_targets.device)
+            inputs, targets = self._rows(index), self.all_targets[index]
+            for start, rows in zip(range(0, len(order), batch_size), order.split(batch_size), strict=True):
+                stop = start + len(rows)
+                yield tree_map(lambda t, a=start, b=stop: t[a:b], inputs), targets[start:stop], rows
+            return
         for rows in order.split(batch_size):
             index = rows.to(self.all_targets.device)
             yield self._rows(index), self.all_targets[index], rows
+
+    def _bytes(self) -> int:
+        return sum(t.numel() * t.element_size() for _, t in tree_tensors(self.inputs))
 
     def _rows(self, index: Any) -> Inputs:
         if isinstance(self.inputs, Tensor):

@@ -151,7 +151,7 @@ def _right(task: Task, at_zero: bool) -> Callable[[Tensor, Tensor], Tensor]:
         flat = outputs.reshape(len(outputs), -1)
         single = flat.shape[1] == 1
         # A single output is a logit (over 0) or, into a loss that wants probabilities, a probability (over 0.5).
-        decided = decisions(flat - (0.0 if at_zero or not single else 0.5), task)
+        decided = decisions(flat - 0.5 if single and not at_zero else flat, task)
         return (decided == labels_of(targets)).double()
 
     return right
