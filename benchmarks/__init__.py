@@ -1,1 +1,2 @@
-"""Measurements as ratios against a peer or a plain loop in one run; dated results are in `benchmarks/results.md`."""
+"""Measurements as ratios against a peer or a plain loop in one run; dated results are in
+`benchmarks/results.md`."""

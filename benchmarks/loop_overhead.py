@@ -1,9 +1,11 @@
-"""What the evidence costs: our loop against a plain torch loop over the same tensors, alternated in one process.
+"""What the evidence costs: our loop against a plain torch loop over the same tensors, alternated in one
+process.
 
     python -m benchmarks.loop_overhead [--device cpu] [--pairs 15]
 
-Both train the same network from the same weights on the same batches with a validation pass an epoch; ours keeps its
-evidence at the default sampling. Prints the median over pairs of our time over the plain loop's. Target: at most 1.10.
+Both train the same network from the same weights on the same batches with a validation pass an epoch; ours
+keeps its evidence at the default sampling. Prints the median over pairs of our time over the plain loop's.
+Target: at most 1.10.
 """
 
 from __future__ import annotations
@@ -12,21 +14,22 @@ import argparse
 import statistics
 import time
 
-import netwright as nw
 import torch
-from netwright.recipe import stream
-from netwright.runs import Clocks, train
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
+
+import netwright as nw
+from netwright.recipe import stream
+from netwright.runs import Clocks, train
 
 EPOCHS, BATCH = 10, 64
 
 
 def cnn() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(512, 64), nn.ReLU(),
-        nn.Linear(64, 10),
+        nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(512, 64), nn.ReLU(), nn.Linear(64, 10),
     )  # fmt: skip
 
 
@@ -85,7 +88,9 @@ def ours(recipe: nw.Recipe, seed: int, device: str) -> float:
 def measure(network: object, pairs: int, device: str) -> tuple[float, float, float]:
     """Median, smallest and largest ratio of our seconds over the plain loop's."""
     recipe = recipe_of(network)
-    assert abs(plain(recipe, 0, device) - ours(recipe, 0, device)) < 0.02, "the two loops train different things"
+    assert abs(plain(recipe, 0, device) - ours(recipe, 0, device)) < 0.02, (
+        "the two loops train different things"
+    )
     ratios = []
     for seed in range(pairs):
         times = []
@@ -98,7 +103,9 @@ def measure(network: object, pairs: int, device: str) -> tuple[float, float, flo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--pairs", type=int, default=15)
     options = parser.parse_args()

@@ -2,11 +2,12 @@
 
 import os
 
-import netwright as nw
 import pytest
 import torch
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from torch import nn
+
+import netwright as nw
 
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -42,7 +43,14 @@ def regressor():
 
 
 def training(**changes):
-    given = {"loss": "cross_entropy", "optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "batch_size": 32, "epochs": 6}
+    given = {
+        "loss": "cross_entropy",
+        "optimizer": "sgd",
+        "lr": 0.1,
+        "momentum": 0.9,
+        "batch_size": 32,
+        "epochs": 6,
+    }
     return nw.Training(**{**given, **changes})
 
 

@@ -1,8 +1,9 @@
 """How checks, ideas and kinds of edit are declared and found.
 
-A decorator marks a function; nothing is registered while a module is imported. `Catalogue.collect` finds the marked
-functions in the packages named by entry points (`netwright.checks`, `netwright.ideas`, `netwright.edits`; our own rooms are
-declared in the same way as anybody else's) and in the files that a user names.
+A decorator marks a function; nothing is registered while a module is imported. `Catalogue.collect` finds the
+marked functions in the packages named by entry points (`netwright.checks`, `netwright.ideas`,
+`netwright.edits`; our own rooms are declared in the same way as anybody else's) and in the files that a user
+names.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _MARK = "__netwright_entry__"
 
 
 class Needs(enum.Flag):
-    """The parts of the evidence that a check reads; a check whose needs are not met is skipped and listed as such."""
+    """The parts of the evidence that a check reads; a check whose needs are not met is skipped and listed as
+    such."""
 
     NONE = 0
     RECIPE = enum.auto()
@@ -49,7 +51,8 @@ class Cost(enum.Enum):
 
 @frozen
 class Check:
-    """`function(evidence)` yields findings; `confuses` is what it can mistake for its cause, shown to the user."""
+    """`function(evidence)` yields findings; `confuses` is what it can mistake for its cause, shown to the
+    user."""
 
     id: str
     needs: Needs
@@ -61,8 +64,9 @@ class Check:
 class Idea:
     """`function(recipe, situation)` yields edits of one attribute.
 
-    `addresses` are the causes that it is a remedy of; `prior` (0…1) how often it is worth a trial where no finding names
-    it; `late` marks what may win only at full length, and is never dropped before its own schedule ended.
+    `addresses` are the causes that it is a remedy of; `prior` (0…1) how often it is worth a trial where no
+    finding names it; `late` marks what may win only at full length, and is never dropped before its own
+    schedule ended.
     """
 
     id: str
@@ -77,7 +81,8 @@ class Idea:
 
 @frozen
 class EditKind:
-    """`function(part, **parameters)` returns the changed part: the training, the network or the training samples."""
+    """`function(part, **parameters)` returns the changed part: the training, the network or the training
+    samples."""
 
     id: str
     on: Literal["training", "network", "samples", "edits"]
@@ -102,7 +107,7 @@ def idea(
     cost: Cost = Cost.ONE_TRIAL,
     late: bool = False,
 ) -> Callable[[Any], Any]:
-    """Declare an idea; its id is the function's name with hyphens, its source the docstring's 'Source:' line."""
+    """Declare an idea; its id is the function's name with hyphens, its source the docstring's 'Source:'."""
 
     def mark(function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
         doc = inspect.getdoc(function) or ""
@@ -137,7 +142,7 @@ class Catalogue:
 
     @staticmethod
     def collect(modules: Iterable[ModuleType] = ()) -> Catalogue:
-        """All entries of the installed packages and of `modules` (a user's files); two of one id are refused."""
+        """All entries of the installed packages and of `modules` (a user's files); no two share an id."""
         checks: dict[str, Check] = {}
         ideas: dict[str, Idea] = {}
         edits: dict[str, EditKind] = {}
@@ -146,8 +151,8 @@ class Catalogue:
             table: dict[str, Any] = next(table for kind, table in tables if isinstance(entry, kind))
             if entry.id in table and table[entry.id].function is not entry.function:
                 raise UserError(
-                    f"{entry.function.__module__}: {type(entry).__name__.lower()} {entry.id!r} is declared twice;"
-                    " give it another id"
+                    f"{entry.function.__module__}: {type(entry).__name__.lower()} {entry.id!r} is declared"
+                    " twice; give it another id"
                 )
             table[entry.id] = entry
         return Catalogue(checks, ideas, edits)

@@ -1,4 +1,5 @@
-"""The loop that joins the rooms: diagnose, try, keep what helps, until the budget is spent or nothing helps any more."""
+"""The loop that joins the rooms: diagnose, try, keep what helps, until the budget is spent or nothing helps
+any more."""
 
 from __future__ import annotations
 
@@ -40,8 +41,8 @@ Look = Callable[[str, str], int]
 
 @frozen(eq=False)
 class Improvement:
-    """What the loop ended with. `before` and `after` are the runs on the final seeds, of the recipe and of the edited one;
-    `tests` their test scores, `None` where nothing was scored."""
+    """What the loop ended with. `before` and `after` are the runs on the final seeds, of the recipe and of
+    the edited one; `tests` their test scores, `None` where nothing was scored."""
 
     recipe: Recipe
     improved: Recipe
@@ -77,12 +78,17 @@ class _State:
 
 
 def improve(
-    recipe: Recipe, tools: Tools, ideas: Mapping[str, Idea], *, look: Look | None = None, rounds: int = MAX_ROUNDS
+    recipe: Recipe,
+    tools: Tools,
+    ideas: Mapping[str, Idea],
+    *,
+    look: Look | None = None,
+    rounds: int = MAX_ROUNDS,
 ) -> Generator[Event, None, Improvement]:
     """Scan, diagnose, try, keep: yields the events of all of it and returns the `Improvement`.
 
-    `look(samples, key)` notes a look at the test samples of that digest and gives the count of looks; without it the test
-    stays sealed.
+    `look(samples, key)` notes a look at the test samples of that digest and gives the count of looks; without
+    it the test stays sealed.
     """
 
     def propose(evidence: Evidence, findings: tuple[Finding, ...]) -> Any:
@@ -119,7 +125,8 @@ def _baseline(recipe: Recipe, found: Diagnosis) -> BaselineScored:
 
 
 def _note_findings(state: _State, found: Diagnosis) -> None:
-    """Later rounds add what they confirm; what they only suspect of an edited recipe is no statement about the user's."""
+    """Later rounds add what they confirm; what they only suspect of an edited recipe is no statement about
+    the user's."""
     known = {f.cause for f in state.findings}
     fresh = [f for f in found.findings if f.cause not in known]
     first = not state.applied
@@ -132,7 +139,8 @@ def _note_findings(state: _State, found: Diagnosis) -> None:
 def _enable(
     recipe: Recipe, found: Diagnosis, tools: Tools, propose: Any, state: _State
 ) -> Generator[Event, None, tuple[Diagnosis, Pace | None, bool]]:
-    """A recipe that cannot take a step: its leading finding's repair is applied, and judged against the untrained network."""
+    """A recipe that cannot take a step: its leading finding's repair is applied, and judged against the
+    untrained network."""
     for finding in found.findings:
         for edit in propose(found.evidence, found.findings)(finding.cause):
             changed = recipe.with_edits(edit)
@@ -146,8 +154,8 @@ def _enable(
             contender = Contender(_idea_of(edit, finding), edit.attribute, (edit,), edit.label)
             state.ledger = Ledger(max(1, next_found.plan.confirmations))
             judged = yield from claim(
-                recipe, contender, engine=tools.engine, seeds=tools.seeds.reproducing(5, 1), ledger=state.ledger,
-                device=tools.device, control_epochs=0,
+                recipe, contender, engine=tools.engine, seeds=tools.seeds.reproducing(5, 1),
+                ledger=state.ledger, device=tools.device, control_epochs=0,
             )  # fmt: skip
             state.claims.append(judged)
             state.tried.add(edit)
@@ -220,7 +228,8 @@ def _reserve(state: _State) -> float:
 def _confirmed_repairs(
     state: _State, found: Diagnosis, tools: Tools, ideas: Mapping[str, Idea]
 ) -> Generator[Event, None, bool]:
-    """The repairs that confirmed a finding go to a claim on the very seeds that confirmed it, which are trained already."""
+    """The repairs that confirmed a finding go to a claim on the very seeds that confirmed it, which are
+    trained already."""
     kept = False
     done: set[tuple[Edit, ...]] = set()
     for finding in found.findings:
@@ -228,13 +237,16 @@ def _confirmed_repairs(
         if finding.status != "confirmed" or not edits or edits in done or state.ledger.full:
             continue
         done.add(edits)
-        owner = next((n for n in finding.ideas if n in ideas and ideas[n].attribute == edits[-1].attribute), "")
+        owner = next(
+            (n for n in finding.ideas if n in ideas and ideas[n].attribute == edits[-1].attribute), ""
+        )
         contender = Contender(
             owner or edits[-1].kind, edits[-1].attribute, edits, " and ".join(e.label for e in edits)
         )
         seeds = [run.seed for run in found.baseline]
         judged = yield from claim(
-            state.current, contender, engine=tools.engine, seeds=seeds, ledger=state.ledger, device=tools.device,
+            state.current, contender, engine=tools.engine, seeds=seeds,
+            ledger=state.ledger, device=tools.device,
         )  # fmt: skip
         kept = _keep(state, judged) or kept
         if kept:
@@ -286,17 +298,32 @@ def _race_ideas(
     if not second:
         return False
     again = yield from screen(
-        state.current, second, seeds=tools.seeds.screening(3)[1:], epochs=full, keep=CONFIRMED_A_ROUND, **common
+        state.current,
+        second,
+        seeds=tools.seeds.screening(3)[1:],
+        epochs=full,
+        keep=CONFIRMED_A_ROUND,
+        **common,
     )
-    spread = float(np.std([r.scores["val"] for r in found.baseline], ddof=1)) * 2**0.5 if len(found.baseline) > 1 else 0.0
-    leading = [s for s in again if s.effect is not None and (s.effect > 0 or (s.effect == 0 and s.loss_effect > 0))]
+    spread = (
+        float(np.std([r.scores["val"] for r in found.baseline], ddof=1)) * 2**0.5
+        if len(found.baseline) > 1
+        else 0.0
+    )
+    leading = [
+        s for s in again if s.effect is not None and (s.effect > 0 or (s.effect == 0 and s.loss_effect > 0))
+    ]
     for screened in leading[:CONFIRMED_A_ROUND]:
         count = seeds_needed(screened.effect or 0.0, spread)
         if state.ledger.full or not tools.meter.affords(pace, 2 * count, reserve=_reserve(state)):
             state.unaffordable = not state.ledger.full
             break
         judged = yield from claim(
-            state.current, screened.contender, seeds=tools.seeds.confirming(number, count), ledger=state.ledger, **common
+            state.current,
+            screened.contender,
+            seeds=tools.seeds.confirming(number, count),
+            ledger=state.ledger,
+            **common,
         )
         if _keep(state, judged):
             return True
@@ -324,20 +351,23 @@ def _proxies(
         word: Literal["unclear", "failed"] = "failed" if screened.effect is None else "unclear"
         verdict = Verdict(
             idea=contender.id, attribute=contender.attribute, verdict=word, horizon=horizon, seeds=1,
-            epochs=found.plan.proxy_epochs, label=contender.label, screened=screened.effect, edit=contender.edits[-1],
-            reason=screened.reason or "a proxy of one seed claims nothing",
+            epochs=found.plan.proxy_epochs, label=contender.label, screened=screened.effect,
+            edit=contender.edits[-1], reason=screened.reason or "a proxy of one seed claims nothing",
         )  # fmt: skip
         state.claims.append(Claim(contender, verdict))
 
 
 def _eliminate(state: _State, pace: Pace, tools: Tools) -> Generator[Event, None, None]:
-    """Take out, the weakest first and on fresh seeds, every edit that is not missed (METHOD, backward elimination)."""
+    """Take out, the weakest first and on fresh seeds, every edit that is not missed (METHOD, backward
+    elimination)."""
     seeds = tools.seeds.elimination(FINAL_SEEDS)
 
     def jobs(recipe: Recipe, label: str) -> list[Job]:
-        return [Job(recipe, s, None, label, max_seconds=tools.max_seconds, device=tools.device) for s in seeds]
+        return [
+            Job(recipe, s, None, label, max_seconds=tools.max_seconds, device=tools.device) for s in seeds
+        ]
 
-    for contender, verdict in sorted(state.applied, key=lambda pair: pair[1].effect or 0.0):
+    for contender, _ in sorted(state.applied, key=lambda pair: pair[1].effect or 0.0):
         if len(state.applied) < 2 or not tools.meter.affords(pace, 2 * FINAL_SEEDS, reserve=2 * FINAL_SEEDS):
             break
         rest = [pair for pair in state.applied if pair[0] is not contender]
@@ -365,7 +395,9 @@ def _conclude(
     before: tuple[Run, ...] = ()
     after: tuple[Run, ...] = ()
     if claims:
-        before, after = yield from _final_runs(recipe, current, found.trainable and state.recipe is found.recipe, tools)
+        before, after = yield from _final_runs(
+            recipe, current, found.trainable and state.recipe is found.recipe, tools
+        )
     elif found.evidence.run is not None:
         before = after = (found.evidence.run,)
     test_before = test_after = None
@@ -418,7 +450,7 @@ def _final_runs(
 def _score_test(
     recipe: Recipe, current: Recipe, before: Sequence[Run], after: Sequence[Run], look: Look, device: str
 ) -> tuple[TestEffect, float, float]:
-    """Test scores of both, once, from the weights of the final runs; the interval is the crossed bootstrap."""
+    """Test scores of both, once, from the final runs' weights; the interval is the crossed bootstrap."""
     samples = recipe.data.parts.test
     assert samples is not None
     samples = samples.to(torch.device(device))

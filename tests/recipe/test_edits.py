@@ -200,3 +200,22 @@ def test_samples_of_a_loader_cannot_be_dropped(recipe):
     patient = nw.Recipe(data, recipe.network, recipe.training)
     with pytest.raises(UserError, match="drop them in the loader's data set"):
         patient.with_edits(Edit("drop-samples", {"rows": [0]})).training_samples  # noqa: B018
+
+
+def test_a_layer_keeps_its_name_after_something_was_put_behind_it():
+    from netwright.recipe.edits import Followed
+
+    recipe = nw.Recipe(
+        nw.Data((torch.randn(40, 4), torch.arange(40) % 2)),
+        lambda: nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)),
+        nw.Training("cross_entropy"),
+    )
+    norm = Edit("insert-after", {"layers": ["0"], "what": "batch_norm"})
+    orthogonal = Edit("reinitialise", {"layers": ["0"], "scheme": "orthogonal"})
+    both = recipe.with_edits(norm, orthogonal).build(0)
+    alone = recipe.with_edits(norm).build(0)
+    assert isinstance(both[0], Followed)
+    assert not torch.equal(both[0][0].weight, alone[0][0].weight)
+    dropout = Edit("insert-after", {"layers": ["0"], "what": "dropout", "p": 0.1})
+    again = recipe.with_edits(norm, dropout).build(0)
+    assert [type(m).__name__ for m in again[0]] == ["Linear", "Dropout", "BatchNorm1d"]

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from netwright.runs import Tap
 from torch import nn
+
+from netwright.runs import Tap
 
 
 def tapped(network, inputs, loss=lambda out: out.sum()):

@@ -1,13 +1,14 @@
 """The training loop: repeatable, resumable, and honest about what it saw."""
 
 import attrs
-import netwright as nw
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
+import netwright as nw
 from conftest import digits_data, mlp, training
 from netwright.runs import Clocks, Run, predict, train
-from torch import nn
 
 CLOCKS = Clocks(lambda: 0.0, lambda: 0.0)
 
@@ -49,7 +50,14 @@ def dropout_network():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Dropout(0.3), nn.Linear(32, 10))
 
 
-@pytest.mark.parametrize("settings", [{}, {"schedule": "cosine", "augment": "noise"}, {"optimizer": "adamw", "lr": 1e-3, "momentum": None}])  # fmt: skip
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"schedule": "cosine", "augment": "noise"},
+        {"optimizer": "adamw", "lr": 1e-3, "momentum": None},
+    ],
+)
 def test_a_training_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path, settings):
     recipe = nw.Recipe(digits_data(), dropout_network, training(epochs=5, **settings))
     whole, _ = run_of(recipe, 2, keep_weights=True)
@@ -159,7 +167,9 @@ def test_loaders_of_the_users_own_are_run_as_they_are():
 
         return make
 
-    recipe = nw.Recipe(nw.Data.loaders(train=loader(48, True), val=loader(99, False)), mlp, training(batch_size=7))
+    recipe = nw.Recipe(
+        nw.Data.loaders(train=loader(48, True), val=loader(99, False)), mlp, training(batch_size=7)
+    )
     run, _ = run_of(recipe)
     assert run.steps == 6 * 13  # 600 samples in the loader's batches of 48, not in the recipe's of 7
     assert run.scores["val"] > 0.9
@@ -189,3 +199,11 @@ def test_a_shift_moves_pixels_and_brings_in_zeros():
         kept = image[image > 0]
         assert len(kept) in (49, 56, 64)
         assert set(kept.tolist()) <= set(range(1, 65))
+
+
+def test_an_optimizer_that_evaluates_the_loss_itself_is_served():
+    recipe = nw.Recipe(
+        digits_data(200), mlp, training(optimizer="lbfgs", lr=0.5, momentum=None, epochs=2, batch_size=200)
+    )
+    run, _ = run_of(recipe)
+    assert run.scores["train"] > 0.9

@@ -1,9 +1,10 @@
 """Two lines in a loop that the user already has."""
 
-import netwright as nw
 import pytest
 import torch
 from torch import nn
+
+import netwright as nw
 
 
 def loop(network, steps=5, before_backward=True, freeze=None, every=2):

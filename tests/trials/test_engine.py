@@ -2,9 +2,10 @@
 
 import textwrap
 
-import netwright as nw
 import numpy as np
 import pytest
+
+import netwright as nw
 from conftest import digits_data, training
 from netwright.runs import Run
 from netwright.trials import Failure, InlineEngine, Job, LocalEngine
@@ -72,7 +73,11 @@ def test_a_worker_trains_to_the_same_bits_as_another(engine, file):
 
 
 def test_a_process_that_dies_fails_its_training_and_no_other(engine, file):
-    jobs = [Job(nw.load(f"{file}:dies"), 0), Job(nw.load(f"{file}:recipe"), 0), Job(nw.load(f"{file}:recipe"), 1)]
+    jobs = [
+        Job(nw.load(f"{file}:dies"), 0),
+        Job(nw.load(f"{file}:recipe"), 0),
+        Job(nw.load(f"{file}:recipe"), 1),
+    ]
     done, events = results(engine, jobs)
     outcome = {job.recipe.origin.name: result for job, result in done}
     assert isinstance(outcome["recipe"], Run)
@@ -94,15 +99,17 @@ def test_what_the_users_code_raises_comes_back_with_its_own_traceback(engine, fi
 def test_a_recipe_without_a_file_travels_by_value(engine):
     from torch import nn
 
-    recipe = nw.Recipe(digits_data(), lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), training(epochs=1))
-    (_, run), = results(engine, [Job(recipe, 0)])[0]
+    recipe = nw.Recipe(
+        digits_data(), lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), training(epochs=1)
+    )
+    ((_, run),) = results(engine, [Job(recipe, 0)])[0]
     assert isinstance(run, Run)
     assert run.fingerprint == recipe.fingerprint
 
 
 def test_edits_travel_with_the_recipe(engine, file):
     recipe = nw.load(f"{file}:recipe").with_edits(nw.Edit.set("training.epochs", 1))
-    (_, run), = results(engine, [Job(recipe, 0)])[0]
+    ((_, run),) = results(engine, [Job(recipe, 0)])[0]
     assert run.epochs == 1
     assert run.fingerprint == recipe.fingerprint
 
@@ -110,7 +117,7 @@ def test_edits_travel_with_the_recipe(engine, file):
 def test_a_file_that_makes_other_data_each_time_is_refused(engine, tmp_path):
     path = tmp_path / "random_data.py"
     path.write_text(FILE.replace("/ 16, y)", "/ 16 + __import__('numpy').random.rand(), y)"))
-    (_, failure), = results(engine, [Job(nw.load(f"{path}:recipe"), 0)])[0]
+    ((_, failure),) = results(engine, [Job(nw.load(f"{path}:recipe"), 0)])[0]
     assert failure.kind == "user"
     assert "makes other data each time" in failure.reason
 
@@ -120,5 +127,5 @@ def test_a_training_that_takes_too_long_is_a_failed_one(digits_recipe):
 
     ticks = iter(range(10_000))
     engine = InlineEngine(Clocks(lambda: float(next(ticks)), lambda: 0.0))
-    (_, failure), = results(engine, [Job(digits_recipe, 0, max_seconds=2.0)])[0]
+    ((_, failure),) = results(engine, [Job(digits_recipe, 0, max_seconds=2.0)])[0]
     assert failure.kind == "time"

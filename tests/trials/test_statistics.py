@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
+
 from netwright.trials.statistics import (
     Comparison,
     compare,
@@ -16,7 +18,6 @@ from netwright.trials.statistics import (
     t_p_value,
     word_of,
 )
-from scipy import stats
 
 FINITE = st.floats(-100, 100, allow_nan=False, width=32)
 
@@ -126,7 +127,9 @@ def test_holm_rejects_where_its_adjusted_p_value_is_at_most_alpha(p_values, more
 
 
 def comparison(low, high, *, samples=None, narrow=None):
-    return Comparison((low + high) / 2, low, high, *(samples or (low, high)), 0.01, 0.1, narrow or (low, high), 5)
+    return Comparison(
+        (low + high) / 2, low, high, *(samples or (low, high)), 0.01, 0.1, narrow or (low, high), 5
+    )
 
 
 @pytest.mark.parametrize(("found", "rejected", "word"), [
@@ -147,13 +150,18 @@ def test_small_effects_get_ten_seeds_before_any_is_run():
 
 
 def whole_run(generator, confirmations=8):
-    """A run of `improve` with ideas that change nothing: seeds and samples of both arms from one distribution."""
+    """A run of `improve` with ideas that change nothing: seeds and samples of both arms from one
+    distribution."""
     p_values, words = [], []
     for _ in range(confirmations):
         difficulty = generator.random(60)
         shift = generator.normal(0, 0.3, (2, 5, 1))
-        right = (generator.random((2, 5, 60)) < np.clip(0.8 * difficulty + 0.1 + 0.1 * shift, 0, 1)).astype(float)
-        found = compare(right[0].mean(1), right[1].mean(1), right[0], right[1], seed=int(generator.integers(1 << 30)))
+        right = (generator.random((2, 5, 60)) < np.clip(0.8 * difficulty + 0.1 + 0.1 * shift, 0, 1)).astype(
+            float
+        )
+        found = compare(
+            right[0].mean(1), right[1].mean(1), right[0], right[1], seed=int(generator.integers(1 << 30))
+        )
         p_values.append(found.p_value)
         words.append(word_of(found, holm_alpha(p_values, confirmations)[-1], margin=0.01))
     return words

@@ -5,10 +5,10 @@ from html.parser import HTMLParser
 
 import attrs
 import pytest
-from views.patients import ATTRIBUTES, DEAD, DIAGNOSED, HEALTHY, IMPROVED, LOOKED, STUCK, TOO_HIGH, VERDICTS
 
 from netwright.values import Attribute, AttributesResult, Change, Curve, Finding, Overview, Place
 from netwright.views import charts, diagnose_html, frame, look_html, report_html, words
+from views.patients import ATTRIBUTES, DEAD, DIAGNOSED, HEALTHY, IMPROVED, LOOKED, STUCK, TOO_HIGH, VERDICTS
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 

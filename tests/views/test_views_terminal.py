@@ -8,6 +8,10 @@ from pathlib import Path
 
 import attrs
 import pytest
+from rich.console import Console, RenderableType
+
+from netwright.values import Change, Finding, LookResult, Place
+from netwright.views import terminal
 from views.patients import (
     ATTRIBUTES,
     DIAGNOSED,
@@ -20,10 +24,6 @@ from views.patients import (
     TOO_HIGH,
     VERDICTS,
 )
-from rich.console import Console, RenderableType
-
-from netwright.values import Change, Finding, LookResult, Place
-from netwright.views import terminal
 
 GOLDEN = Path(__file__).parent / "improve.txt"
 

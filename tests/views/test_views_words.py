@@ -6,10 +6,10 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from views.patients import DEAD, IMPROVED, TOO_HIGH, VERDICTS
 
 from netwright.values import MetricName, Spent, TestEffect
 from netwright.views import sentences, words
+from views.patients import DEAD, IMPROVED, TOO_HIGH, VERDICTS
 
 anything = st.none() | st.floats()
 

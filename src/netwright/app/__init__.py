@@ -1,5 +1,5 @@
 """Where everything meets: the verbs, the command line, the files that they leave.
 
-In come users' words, out go results. A verb hands the rooms their clock, journal, device and seeds, folds their events and
-returns a value; nothing here computes what a room could.
+In come users' words, out go results. A verb hands the rooms their clock, journal, device and seeds, folds
+their events and returns a value; nothing here computes what a room could.
 """

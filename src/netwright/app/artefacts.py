@@ -13,12 +13,12 @@ from netwright.recipe import Recipe
 from netwright.runs import Run
 from netwright.values import UserError
 
-_LOAD = '''from pathlib import Path
+_LOAD = """from pathlib import Path
 import netwright as nw
 here = Path(__file__).resolve().parent
 recipe = nw.load(str(here / "{source}") + ":{name}")
 network = recipe.restore(here / "{weights}")
-'''
+"""
 
 
 def write_network(folder: Path, recipe: Recipe, run: Run) -> tuple[str | None, str | None]:
@@ -41,14 +41,18 @@ def write_network(folder: Path, recipe: Recipe, run: Run) -> tuple[str | None, s
     try:
         save_file({k: np.ascontiguousarray(v) for k, v in run.weights.items()}, path, metadata)
     except OSError as failed:
-        raise UserError(f"{path}: cannot be written ({failed.strerror}); make room or name another --journal") from failed
+        raise UserError(
+            f"{path}: cannot be written ({failed.strerror}); make room or name another --journal"
+        ) from failed
     source = recipe.origin.source if recipe.origin else ""
     if not source.endswith(".py"):
         return _shown(path), None
     relative = Path(os.path.relpath(Path(source).resolve(), folder.resolve())).as_posix()
     load = folder / f"{recipe.display_name}_load.py"
     assert recipe.origin is not None
-    load.write_text(_LOAD.format(source=relative, name=recipe.origin.name, weights=path.name), encoding="utf-8")
+    load.write_text(
+        _LOAD.format(source=relative, name=recipe.origin.name, weights=path.name), encoding="utf-8"
+    )
     return _shown(path), _shown(load)
 
 
@@ -60,7 +64,9 @@ def write_report(folder: Path, result: values.ImproveResult, attributes: values.
     try:
         path.write_text(report_html(result, attributes), encoding="utf-8")
     except OSError as failed:
-        raise UserError(f"{path}: cannot be written ({failed.strerror}); make room or name another --journal") from failed
+        raise UserError(
+            f"{path}: cannot be written ({failed.strerror}); make room or name another --journal"
+        ) from failed
     return _shown(path)
 
 

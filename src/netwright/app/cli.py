@@ -15,7 +15,9 @@ from netwright.values.errors import NetwrightError
 
 app = typer.Typer(
     name="netwright",
-    help="A development environment for neural networks: find what blocks learning, try what helps, prove it.",
+    help=(
+        "A development environment for neural networks: find what blocks learning, try what helps, prove it."
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -25,14 +27,23 @@ app = typer.Typer(
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="FILE, FILE:NAME or package.module:NAME")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 Seed = Annotated[int, typer.Option(help="Base of every random stream but the split's.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1; cuda where there is one unless given.")]
-JournalAt = Annotated[str | None, typer.Option("--journal", metavar="FOLDER", help=".netwright beside the recipe unless given.")]
-With = Annotated[list[str] | None, typer.Option("--with", metavar="FILE", help="A file with more checks, ideas or edits.")]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda or cuda:1; cuda where there is one unless given.")
+]
+JournalAt = Annotated[
+    str | None, typer.Option("--journal", metavar="FOLDER", help=".netwright beside the recipe unless given.")
+]
+With = Annotated[
+    list[str] | None, typer.Option("--with", metavar="FILE", help="A file with more checks, ideas or edits.")
+]
 Mute = Annotated[
     list[str] | None, typer.Option(metavar="CHECK=REASON", help="Leave out a check, with the reason why.")
 ]
 FailOn = Annotated[
-    str, typer.Option(metavar="SEVERITY", help="Exit 1 where a finding is this severe: note, warning, error, or never.")
+    str,
+    typer.Option(
+        metavar="SEVERITY", help="Exit 1 where a finding is this severe: note, warning, error, or never."
+    ),
 ]
 BudgetText = Annotated[str, typer.Option(help="90s, 2m, 1h, 200 epochs or 2000 steps.")]
 
@@ -58,7 +69,8 @@ def improve(
         from netwright.app import verbs
 
         common = {
-            "budget": budget, "seed": seed, "device": device, "journal": journal, "extensions": tuple(with_ or ()),
+            "budget": budget, "seed": seed, "device": device, "journal": journal,
+            "extensions": tuple(with_ or ()),
         }  # fmt: skip
         if plan:
             made = surface.run(lambda show: verbs.plan(recipe, **common, on_event=show))  # type: ignore[arg-type]
@@ -91,9 +103,15 @@ def diagnose(
         muted = _muted(mute)
         result = surface.run(
             lambda show: verbs.diagnose(
-                recipe, budget=budget, seed=seed, device=device, journal=journal,
-                extensions=tuple(with_ or ()), muted=muted, on_event=show,
-            )  # fmt: skip
+                recipe,
+                budget=budget,
+                seed=seed,
+                device=device,
+                journal=journal,
+                extensions=tuple(with_ or ()),
+                muted=muted,
+                on_event=show,
+            )
         )
         surface.show(result)
         surface.leave(result.findings, fail_on)
@@ -112,7 +130,9 @@ def scan(recipe: RecipeName, json_: AsJson = False, with_: With = None) -> None:
 def look(
     recipe: RecipeName,
     weights: Annotated[str | None, typer.Option(metavar="FILE", help="A checkpoint to look at.")] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="Load what fits of a checkpoint that does not.")] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Load what fits of a checkpoint that does not.")
+    ] = False,
     json_: AsJson = False,
     seed: Seed = 0,
     device: Device = None,
@@ -120,7 +140,7 @@ def look(
     with_: With = None,
     fail_on: FailOn = "never",
 ) -> None:
-    """List the network, a coloured line a layer: shapes, cost, behaviour, gradient, health; trains nothing."""
+    """List the network, a coloured line a layer: shapes, cost, behaviour, gradient, health."""
     with _surface(json_) as surface:
         from netwright.app import verbs
 

@@ -15,13 +15,16 @@ from netwright.values import RunEnded
 
 
 class RememberingEngine:
-    """Nothing is ever trained twice with the same seed: not in one verb, not after an interruption, not tomorrow.
+    """Nothing is ever trained twice with the same seed: not in one verb, not after an interruption, not
+    tomorrow.
 
-    What a run cost is charged to the meter whether it was trained or remembered; `resumed` also charges the seconds of
-    remembered trainings, which an earlier part of the same work has spent.
+    What a run cost is charged to the meter whether it was trained or remembered; `resumed` also charges the
+    seconds of remembered trainings, which an earlier part of the same work has spent.
     """
 
-    def __init__(self, engine: Engine, journal: Journal | None, meter: Meter, *, resumed: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, journal: Journal | None, meter: Meter, *, resumed: bool = False
+    ) -> None:
         self.engine, self.journal, self.meter, self.resumed = engine, journal, meter, resumed
         self.workers = engine.workers
         self._known: dict[str, Run] = {}
@@ -35,7 +38,14 @@ class RememberingEngine:
             known = self._recall(job)
             if known is not None:
                 yield RunEnded(
-                    known.key, known.seed, known.epochs, known.steps, known.seconds, known.scores, known.diverged, True
+                    known.key,
+                    known.seed,
+                    known.epochs,
+                    known.steps,
+                    known.seconds,
+                    known.scores,
+                    known.diverged,
+                    True,
                 )
                 self._charge(known, remembered=True)
                 yield job, known

@@ -1,4 +1,5 @@
-"""The verbs: `improve`, `diagnose`, `scan`, `look`, `attributes`; the command line and notebooks call these same functions."""
+"""The verbs: `improve`, `diagnose`, `scan`, `look`, `attributes`; the command line and notebooks call these
+same functions."""
 
 from __future__ import annotations
 
@@ -53,9 +54,10 @@ def improve(
 ) -> ImproveResult:
     """Scan, diagnose, try, keep and report until the budget is spent or nothing helps any more.
 
-    `recipe` may be `FILE`, `FILE:NAME` or `module:NAME`. `test=False` keeps the test part sealed; `extensions` are files
-    with further checks, ideas and edits; `muted` gives ids of checks to leave out, with a reason. An improvement that was
-    interrupted goes on where it was when called again. Raises `UserError` and `UserCodeError`.
+    `recipe` may be `FILE`, `FILE:NAME` or `module:NAME`. `test=False` keeps the test part sealed;
+    `extensions` are files with further checks, ideas and edits; `muted` gives ids of checks to leave out,
+    with a reason. An improvement that was interrupted goes on where it was when called again. Raises
+    `UserError` and `UserCodeError`.
     """
     recipe = _opened(recipe, extensions)
     limit = Budget.parse(budget)
@@ -83,7 +85,9 @@ def _improve_result(
     paths = write_network(work.folder, found.improved, best) if best is not None else (None, None)
     notes = list(recipe.data.parts.notes)
     if work.engine.remembered:
-        notes.append(f"{work.engine.remembered} trainings were found finished in the journal and not made again")
+        notes.append(
+            f"{work.engine.remembered} trainings were found finished in the journal and not made again"
+        )
     result = ImproveResult(
         recipe=recipe.display_name,
         fingerprint=recipe.fingerprint,
@@ -133,7 +137,8 @@ def plan(
     extensions: tuple[str, ...] = (),
     on_event: OnEvent | None = None,
 ) -> values.Plan:
-    """What `improve` would do with this budget; takes twenty steps to see what a training costs, and stops there."""
+    """What `improve` would do with this budget; takes twenty steps to see what a training costs, and stops
+    there."""
     recipe = _opened(recipe, extensions)
     limit = Budget.parse(budget)
     with _work("plan", recipe, limit, {}, seed, device, journal, extensions, None) as work:
@@ -146,7 +151,10 @@ def plan(
                     events.close()
                     work.finish("planned", to_json(event.plan))
                     return event.plan
-        raise UserError(f"{recipe.display_name}: cannot take a step, so nothing can be planned; netwright diagnose says why")
+        raise UserError(
+            f"{recipe.display_name}: cannot take a step, so nothing can be planned; netwright diagnose"
+            " says why"
+        )
 
 
 def diagnose(
@@ -162,14 +170,24 @@ def diagnose(
 ) -> DiagnoseResult:
     """What blocks learning, or why it overfits: causes with where, how sure and why, the most probable first.
 
-    `target` is a recipe, its name, or the `Trace` of a watched loop, which is judged by what was seen without training
-    anything. Raises `UserError` and `UserCodeError`.
+    `target` is a recipe, its name, or the `Trace` of a watched loop, which is judged by what was seen without
+    training anything. Raises `UserError` and `UserCodeError`.
     """
     if isinstance(target, Trace):
         return _diagnose_trace(target, muted or {})
     recipe = _opened(target, extensions)
     limit = Budget.parse(budget)
-    with _work("diagnose", recipe, limit, {"budget": str(limit), "seed": seed}, seed, device, journal, extensions, muted) as work:
+    with _work(
+        "diagnose",
+        recipe,
+        limit,
+        {"budget": str(limit), "seed": seed},
+        seed,
+        device,
+        journal,
+        extensions,
+        muted,
+    ) as work:
         ideas = work.catalogue.ideas
 
         def propose(evidence: Evidence, findings: tuple[Finding, ...]) -> Any:
@@ -188,7 +206,10 @@ def diagnose(
             spent=work.spent(),
             overview=overview(recipe, found.evidence),
             run=f"seed {found.evidence.run.seed}" if found.evidence.run else f"untrained, seed {seed}",
-            notes=(*recipe.data.parts.notes, *(() if reproduced else ("the symptom did not show again on fresh seeds",))),
+            notes=(
+                *recipe.data.parts.notes,
+                *(() if reproduced else ("the symptom did not show again on fresh seeds",)),
+            ),
             skipped=found.skipped,
         )
         work.finish(result.outcome, result.to_json())
@@ -216,9 +237,7 @@ def _diagnose_trace(trace: Trace, muted: dict[str, str]) -> DiagnoseResult:
     )
 
 
-def scan(
-    recipe: Recipe | str, *, extensions: tuple[str, ...] = (), device: str | None = None
-) -> ScanResult:
+def scan(recipe: Recipe | str, *, extensions: tuple[str, ...] = (), device: str | None = None) -> ScanResult:
     """Patterns in the data that help or block training; trains nothing."""
     recipe = _opened(recipe, extensions)
     began = time.perf_counter()
@@ -227,7 +246,12 @@ def scan(
         about = overview(recipe)
     patterns = tuple(
         values.Pattern(
-            f.cause, None, f.where.samples or (), f.confidence or 0.0, f.explanation, f.ideas[0] if f.ideas else ""
+            f.cause,
+            None,
+            f.where.samples or (),
+            f.confidence or 0.0,
+            f.explanation,
+            f.ideas[0] if f.ideas else "",
         )
         for f in found
         if (f.confidence or 0.0) >= THRESHOLD
@@ -248,8 +272,8 @@ def look(
 ) -> LookResult:
     """The listing: one line a layer with shape, parameters, FLOPs, share of zeros, gradient scale and health.
 
-    Of a recipe it shows `weights`, else the journal's best finished run, else the seed's initial weights, and trains
-    nothing. Of a network it needs `inputs`, a batch (B, ...), and changes nothing in it.
+    Of a recipe it shows `weights`, else the journal's best finished run, else the seed's initial weights, and
+    trains nothing. Of a network it needs `inputs`, a batch (B, ...), and changes nothing in it.
     """
     if isinstance(target, nn.Module):
         if inputs is None:
@@ -283,7 +307,11 @@ def look(
         moved = tree_map(lambda t: t.to(where), inputs)
         try:
             lines = atlas.listing(
-                network, moved, backward=backward if differentiable else None, places=places, findings=ranking.findings
+                network,
+                moved,
+                backward=backward if differentiable else None,
+                places=places,
+                findings=ranking.findings,
             )
         except Exception:
             if error is None:
@@ -322,7 +350,9 @@ def _weights_of(
                 return f"run {key}, validation {score:.3g}", ()
     if recipe.start is not None:
         return f"untrained, start {recipe.start}", ()
-    return f"untrained, seed {seed}", ("no finished run of this recipe is in the journal: these are initial weights",)
+    return f"untrained, seed {seed}", (
+        "no finished run of this recipe is in the journal: these are initial weights",
+    )
 
 
 def attributes(recipe: Recipe | str, *, extensions: tuple[str, ...] = ()) -> AttributesResult:
@@ -419,11 +449,15 @@ def _work(
         if session is None:
             session = opened.begin(verb, recipe.display_name, fingerprint, arguments, _now())
         parts = recipe.data.parts
-        ids = {n: p.ids(range(len(p))) for n in ("train", "val", "test") if (p := getattr(parts, n)) is not None}
+        ids = {
+            n: p.ids(range(len(p))) for n in ("train", "val", "test") if (p := getattr(parts, n)) is not None
+        }
         opened.keep_split(parts.fingerprint, ids)
         meter = Meter(limit, time.perf_counter)
         workers = 1 if where != "cpu" else max(1, len(os.sched_getaffinity(0)))
-        engine = RememberingEngine(LocalEngine(workers, extensions=extensions), opened, meter, resumed=resumed)
+        engine = RememberingEngine(
+            LocalEngine(workers, extensions=extensions), opened, meter, resumed=resumed
+        )
         tools = Tools(engine, meter, Seeds(seed), tuple(catalogue.checks.values()), where, muted or {})
         try:
             yield _Work(recipe, tools, engine, opened, session, folder, catalogue)

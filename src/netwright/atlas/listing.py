@@ -1,4 +1,4 @@
-"""The listing: one line a layer in execution order, with shapes, parameters, FLOPs, behaviour and gradient."""
+"""The listing: a line a layer in execution order, with shapes, parameters, FLOPs, behaviour and gradient."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def listing(
 ) -> tuple[LayerLine, ...]:
     """One line a leaf module that ran, from one pass over `inputs` (B, ...) in evaluation mode.
 
-    `backward(outputs) -> loss` adds the gradients; without it the pass records none. Modes, gradients, buffers and random
-    states are as before. Raises what the network's forward raises.
+    `backward(outputs) -> loss` adds the gradients; without it the pass records none. Modes, gradients,
+    buffers and random states are as before. Raises what the network's forward raises.
     """
     modes = {module: module.training for module in network.modules()}
     kept = {name: p.grad for name, p in network.named_parameters()}

@@ -1,7 +1,7 @@
 """What blocks learning, and why a network overfits: checks, their ranking, and confirmation by intervention.
 
-In comes evidence, out go findings with confidence and status. One file holds one family of causes, one function one check.
-This room knows no idea: the repairs that a confirmation tries are handed to it as edits.
+In comes evidence, out go findings with confidence and status. One file holds one family of causes, one
+function one check. This room knows no idea: the repairs that a confirmation tries are handed to it as edits.
 """
 
 from netwright.diagnosis.confirmation import Confirmation, Symptom, confirm

@@ -1,4 +1,5 @@
-"""Confirmation by intervention: one thing is changed, on paired seeds, beside a sham and the best rival's repair."""
+"""Confirmation by intervention: one thing is changed, on paired seeds, beside a sham and the best rival's
+repair."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ Repairs = Callable[[str], Sequence[Edit]]
 class Symptom:
     """What is seen, as a predicate of a run; fixed, with its horizon in epochs, before anything is changed.
 
-    `diverges` and `does not learn` are predicates; `falls short` is decided by the rule of claims on the validation score.
+    `diverges` and `does not learn` are predicates; `falls short` is decided by the rule of claims on the
+    validation score.
     """
 
     kind: str
@@ -86,8 +88,9 @@ def confirm(
 ) -> Generator[Event, None, Confirmation]:
     """Settle the status of the leading findings (METHOD: 'What confirmed takes').
 
-    `repairs(cause)` gives the edits that address a cause, the best first, `rivals(cause)` the causes most easily taken for
-    it. The same seeds serve the unchanged recipe, the repair, a sham of equal cost and the rival's repair.
+    `repairs(cause)` gives the edits that address a cause, the best first, `rivals(cause)` the causes most
+    easily taken for it. The same seeds serve the unchanged recipe, the repair, a sham of equal cost and the
+    rival's repair.
     """
     leading = [f for f in findings[:most] if repairs(f.cause)]
     if not leading:
@@ -159,10 +162,16 @@ def _settle(
             status = "confirmed"
         else:
             cause, arm = rival
-            numbers |= {"rival": cause, "rival_repair": arm.edits[-1].label, "rival_gone_on": arms.gone_on(arm)}
+            numbers |= {
+                "rival": cause,
+                "rival_repair": arm.edits[-1].label,
+                "rival_gone_on": arms.gone_on(arm),
+            }
             better = compare_runs(arms.recipe, arm.runs, best.runs)
             numbers["better_than_rival"] = better.effect
-            as_good = arms.gone(arm, baseline) and not (better.low > 0 or better.effect > margin_of(arms.recipe) * 5)
+            as_good = arms.gone(arm, baseline) and not (
+                better.low > 0 or better.effect > margin_of(arms.recipe) * 5
+            )
             status = "suspected" if as_good else "confirmed"
             also = tuple(dict.fromkeys((*also, cause))) if as_good else also
     elif not gone and effect.high < margin_of(arms.recipe):
@@ -175,11 +184,14 @@ def _settle(
 def _best_rival(
     arms: _Arms, baseline: _Arm, repairs: Repairs, causes: Sequence[str], best: _Arm
 ) -> Generator[Event, None, tuple[str, _Arm] | None]:
-    """The rival cause whose repair does best, of at most two; a repair that is the same change is no rival."""
+    """The rival cause whose repair does best, of at most two; the same change is no rival."""
     found: tuple[str, _Arm] | None = None
     tried = 0
     for cause in causes:
-        edit = next((e for e in repairs(cause) if e not in best.edits and e.attribute != best.edits[-1].attribute), None)
+        edit = next(
+            (e for e in repairs(cause) if e not in best.edits and e.attribute != best.edits[-1].attribute),
+            None,
+        )
         if edit is None or tried == 2:
             continue
         tried += 1
@@ -218,7 +230,9 @@ def _try_pair(
             "high": effect.high,
             "gone_on": arms.gone_on(arm),
         }
-        done = attrs.evolve(settled.get(finding.id, finding), status="confirmed", confidence=0.9, confirmation=numbers)
+        done = attrs.evolve(
+            settled.get(finding.id, finding), status="confirmed", confidence=0.9, confirmation=numbers
+        )
         settled[finding.id] = done
         cures[finding.id] = edits
         yield ConfirmationEnded(done)
@@ -263,7 +277,7 @@ class _Arms:
         return sum(not self.symptom.shown(run, self.recipe) for run in arm.runs)
 
     def gone(self, arm: _Arm, baseline: _Arm) -> bool:
-        """On all seeds; or, where the symptom is to fall short, by both intervals and more than the margin."""
+        """On all seeds; where the symptom is to fall short, by both intervals and more than the margin."""
         count = self.gone_on(arm)
         if count is not None:
             return count == len(arm.runs)
@@ -273,8 +287,8 @@ class _Arms:
 
 
 def _shams(recipe: Recipe, findings: Sequence[Finding]) -> list[Edit]:
-    """Changes of equal cost that should do nothing, of attributes that no finding names; the second is for an optimizer
-    that takes no weight decay."""
+    """Changes of equal cost that should do nothing, of attributes that no finding names; the second is for an
+    optimizer that takes no weight decay."""
     named = {f.where.attribute for f in findings}
     decay = recipe.settings.weight_decay or 0.0
     shams = [

@@ -22,8 +22,8 @@ STILL_RISING = 0.02
 def rate_above_what_falls(evidence: Evidence) -> Iterator[Finding]:
     """A learning rate at which the loss cannot fall.
 
-    Looks at the range test: the largest rate at which the loss fell at least half as far as at the best one, against the
-    rate that is set; and at the run, which must have failed to learn its own training data.
+    Looks at the range test: the largest rate at which the loss fell at least half as far as at the best one,
+    against the rate that is set; and at the run, which must have failed to learn its own training data.
     Threshold: twice the largest falling rate, with a training skill under 0.5 or a loss that is not finite.
     Source: Smith, Cyclical Learning Rates (2017), section 3.3.
     """
@@ -52,8 +52,8 @@ def rate_above_what_falls(evidence: Evidence) -> Iterator[Finding]:
             "training_skill": skill,
             "written": evidence.attribute("lr").source,
         },
-        f"{first}It falls steadily up to a rate of {largest:.2g} (range test, {evidence.range_test.steps} steps); this one"
-        f" is {rate / largest:,.0f} times that.",
+        f"{first}It falls steadily up to a rate of {largest:.2g} (range test, {evidence.range_test.steps}"
+        f" steps); this one is {rate / largest:,.0f} times that.",
         ("lower-learning-rate",),
     )
 
@@ -66,20 +66,29 @@ def rate_above_what_falls(evidence: Evidence) -> Iterator[Finding]:
 def rate_below_what_would_fall_faster(evidence: Evidence) -> Iterator[Finding]:
     """A learning rate at which the loss falls steadily and has hardly begun.
 
-    Looks at the range test's best rate against the one that is set, and at the run: its training skill, and whether the
-    training loss was still falling over its last quarter.
-    Threshold: 30 times below the best rate, training skill under 0.9, and a loss that either hardly moved at all or made
-    at least a twentieth of its whole fall in the last quarter of the epochs.
+    Looks at the range test's best rate against the one that is set, and at the run: its training skill, and
+    whether the training loss was still falling over its last quarter.
+    Threshold: 30 times below the best rate, training skill under 0.9, and a loss that either hardly moved at
+    all or made at least a twentieth of its whole fall in the last quarter of the epochs.
     Source: Bengio, Practical recommendations for gradient-based training (2012), section 3.1.1.
     """
     assert evidence.range_test is not None and evidence.optimizer is not None and evidence.run is not None
     best, rate, skill = evidence.range_test.best_rate, evidence.optimizer.lr, evidence.skill("train")
-    if best is None or rate <= 0 or rate * BELOW > best or skill is None or skill >= 0.9 or evidence.run.diverged:
+    if (
+        best is None
+        or rate <= 0
+        or rate * BELOW > best
+        or skill is None
+        or skill >= 0.9
+        or evidence.run.diverged
+    ):
         return
     loss = evidence.run.epoch_loss
     quarter = max(1, len(loss) // 4)
     begun = float((loss[0] - loss[-1]) / max(abs(loss[0]), 1e-12))
-    falling = float((loss[-1 - quarter] - loss[-1]) / max(abs(loss[0]), 1e-12)) if len(loss) > quarter else begun
+    falling = (
+        float((loss[-1 - quarter] - loss[-1]) / max(abs(loss[0]), 1e-12)) if len(loss) > quarter else begun
+    )
     if begun > 0.01 and falling < 0.05 * begun:  # it has come to rest: something else holds it
         return
     yield Finding(
@@ -98,14 +107,18 @@ def rate_below_what_would_fall_faster(evidence: Evidence) -> Iterator[Finding]:
     )
 
 
-@check("too-few-epochs", needs=Needs.RECIPE | Needs.RUN, confuses="a rate that is too low, which needs more epochs too")
+@check(
+    "too-few-epochs",
+    needs=Needs.RECIPE | Needs.RUN,
+    confuses="a rate that is too low, which needs more epochs too",
+)
 def stopped_while_improving(evidence: Evidence) -> Iterator[Finding]:
     """A training that ended while validation was still improving at a useful rate.
 
-    Looks at the validation metric's means over the last and the last but one fifth of the epochs, and at the training
-    loss over the same.
-    Threshold: 2 % of the way from trivial to perfect gained from fifth to fifth, training loss falling, and validation
-    loss at its lowest in the last fifth.
+    Looks at the validation metric's means over the last and the last but one fifth of the epochs, and at the
+    training loss over the same.
+    Threshold: 2 % of the way from trivial to perfect gained from fifth to fifth, training loss falling, and
+    validation loss at its lowest in the last fifth.
     Source: Prechelt, Early Stopping – But When? (1998), on the reverse question.
     """
     assert evidence.run is not None
@@ -115,7 +128,11 @@ def stopped_while_improving(evidence: Evidence) -> Iterator[Finding]:
     metric = evidence.yardstick.metric
     skills = np.array([metric.skill(float(v)) for v in run.val_score])
     fifth = max(1, len(skills) // 5)
-    gain = float(skills[-fifth:].mean() - skills[-2 * fifth : -fifth].mean()) if len(skills) >= 2 * fifth else 0.0
+    gain = (
+        float(skills[-fifth:].mean() - skills[-2 * fifth : -fifth].mean())
+        if len(skills) >= 2 * fifth
+        else 0.0
+    )
     loss_falls = float(run.epoch_loss[-1] - run.epoch_loss[-1 - fifth]) < 0
     losses = run.val_loss
     lowest_last = bool(np.isfinite(losses).all()) and int(np.argmin(losses)) >= len(losses) - fifth
@@ -131,7 +148,7 @@ def stopped_while_improving(evidence: Evidence) -> Iterator[Finding]:
             "validation_skill": float(skills[-1]),
             "written": evidence.attribute("epochs").source,
         },
-        f"Validation still rose by {gain:.1%} of the way to perfect over the last fifth of the {run.epochs} epochs when"
-        " training stopped.",
+        f"Validation still rose by {gain:.1%} of the way to perfect over the last fifth of the {run.epochs}"
+        " epochs when training stopped.",
         ("train-longer",),
     )

@@ -16,20 +16,27 @@ RISE, DROP = 1.5, 0.03
 @check(
     "overfit-duration",
     needs=Needs.RECIPE | Needs.RUN,
-    confuses="a validation set so small that its minimum is luck; over-confidence that costs loss but no decisions",
+    confuses=(
+        "a validation set so small that its minimum is luck; over-confidence that costs loss but no decisions"
+    ),
 )
 def best_long_before_the_end(evidence: Evidence) -> Iterator[Finding]:
     """Validation was best long before the training ended.
 
-    Looks at the validation loss by epoch, smoothed over three: its lowest value and epoch against the last; and at the
-    metric at that epoch against the last.
-    Threshold: best within the first 70 % of the epochs, and either the metric lost 3 % of the way from trivial to
-    perfect since, or the loss rose to 1.5 times its lowest with the metric lower too.
+    Looks at the validation loss by epoch, smoothed over three: its lowest value and epoch against the last;
+    and at the metric at that epoch against the last.
+    Threshold: best within the first 70 % of the epochs, and either the metric lost 3 % of the way from
+    trivial to perfect since, or the loss rose to 1.5 times its lowest with the metric lower too.
     Source: Prechelt, Early Stopping – But When? (1998).
     """
     assert evidence.run is not None
     run = evidence.run
-    if run.diverged or evidence.yardstick is None or len(run.val_loss) < 5 or not np.isfinite(run.val_loss).all():
+    if (
+        run.diverged
+        or evidence.yardstick is None
+        or len(run.val_loss) < 5
+        or not np.isfinite(run.val_loss).all()
+    ):
         return
     skill_now, train_skill = evidence.skill("val"), evidence.skill("train")
     if skill_now is None or train_skill is None or train_skill <= skill_now:
@@ -54,7 +61,7 @@ def best_long_before_the_end(evidence: Evidence) -> Iterator[Finding]:
             "validation_skill": skill_now,
             "written": evidence.attribute("epochs").source,
         },
-        f"Validation was best at epoch {best + 1} of {run.epochs}; since then its loss rose to {rise:.1f} times the lowest"
-        " while the training loss went on falling.",
+        f"Validation was best at epoch {best + 1} of {run.epochs}; since then its loss rose to {rise:.1f}"
+        " times the lowest while the training loss went on falling.",
         ("train-shorter",),
     )

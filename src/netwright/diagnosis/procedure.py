@@ -1,4 +1,5 @@
-"""The diagnosis from the first look to the confirmed cause: cheapest evidence first, and only what the budget affords."""
+"""The diagnosis from the first look to the confirmed cause: cheapest evidence first, and only what the budget
+affords."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ Propose = Callable[[Evidence, tuple[Finding, ...]], Repairs]
 
 @frozen(eq=False)
 class Tools:
-    """What a verb hands to long work: where trainings run, what may be spent, the seeds, the checks, the device."""
+    """What a verb hands to long work: where trainings run, what may be spent, the seeds, the checks, the
+    device."""
 
     engine: Engine
     meter: Meter
@@ -50,8 +52,8 @@ class Tools:
 
 @frozen(eq=False)
 class Diagnosis:
-    """What was found in one recipe. `repairs` holds, by finding, the edits that confirmed it; `baseline` the runs on the
-    reproducing seeds; `trainable` is false where the unchanged recipe cannot take a step."""
+    """What was found in one recipe. `repairs` holds, by finding, the edits that confirmed it; `baseline` the
+    runs on the reproducing seeds; `trainable` is false where the unchanged recipe cannot take a step."""
 
     recipe: Recipe
     evidence: Evidence
@@ -85,13 +87,13 @@ def static_evidence(recipe: Recipe, device: str) -> list[Evidence]:
         gathered = []
         for seed in ASKED_SEEDS:
             network, optimizer, batch = examine_start(recipe, seed, device)
-            gathered.append(
-                Evidence(recipe, data, network, batch, optimizer, yardstick=recipe.yardstick)
-            )
+            gathered.append(Evidence(recipe, data, network, batch, optimizer, yardstick=recipe.yardstick))
     return gathered
 
 
-def scan(recipe: Recipe, checks: Iterable[Check], device: str = "cpu") -> tuple[Evidence, tuple[Finding, ...]]:
+def scan(
+    recipe: Recipe, checks: Iterable[Check], device: str = "cpu"
+) -> tuple[Evidence, tuple[Finding, ...]]:
     """The patterns in the data alone, ranked but not folded."""
     evidence = Evidence(recipe, data_evidence(recipe), yardstick=recipe.yardstick)
     only_data = [c for c in checks if Needs.DATA in c.needs and not c.needs & ~(Needs.DATA | Needs.RECIPE)]
@@ -108,10 +110,11 @@ def diagnose(
     attempt: int = 0,
     known_pace: Pace | None = None,
 ) -> Generator[Event, None, Diagnosis]:
-    """Scan, pace, one run with its layers recorded, the range test, ranking, and confirmation where it can be afforded.
+    """Scan, pace, one run with its layers recorded, the range test, ranking, and confirmation where it can be
+    afforded.
 
-    `propose(evidence, findings)` gives the repairs of a cause. Raises `UserCodeError` for an exception that no check
-    explains.
+    `propose(evidence, findings)` gives the repairs of a cause. Raises `UserCodeError` for an exception that
+    no check explains.
     """
     began = tools.meter.clock()
     if attempt == 0:
@@ -174,7 +177,8 @@ def _settled(
     pace: Pace,
     complete: bool,
 ) -> Diagnosis:
-    """The confirmed first; what was tried in vain falls below the threshold; symptoms of a confirmed cause are folded."""
+    """The confirmed first; what was tried in vain falls below the threshold; symptoms of a confirmed cause
+    are folded."""
     weighed = []
     for finding in settled.findings:
         tried = finding.confirmation.get("repair") is not None
@@ -242,7 +246,9 @@ def failed(failure: Failure) -> UserError | UserCodeError:
         return UserCodeError(failure.reason, traceback=failure.traceback)
     if failure.kind == "user":
         return UserError(failure.reason)
-    return UserError(f"the training of the unchanged recipe did not end: {failure.reason}; make it smaller or shorter")
+    return UserError(
+        f"the training of the unchanged recipe did not end: {failure.reason}; make it smaller or shorter"
+    )
 
 
 def _dynamic_evidence(
@@ -273,6 +279,8 @@ def _dynamic_evidence(
         if attempt == 0:
             yield StageStarted("diagnosis", "learning-rate range test")
         with user_code(recipe.display_name):
-            test = range_test(recipe, seed=tools.seeds.base, steps=min(steps, RANGE_STEPS), device=tools.device)
+            test = range_test(
+                recipe, seed=tools.seeds.base, steps=min(steps, RANGE_STEPS), device=tools.device
+            )
         tools.meter.charge(0, min(steps, RANGE_STEPS) * RANGE_RATES)
     return [attrs.evolve(e, run=run, range_test=test) for e in static], run is not None

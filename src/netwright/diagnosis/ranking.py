@@ -22,8 +22,8 @@ _UNKNOWN: dict[str, Any] = {"prior": 0.1, "ratio": 15, "severity": "warning", "e
 
 @frozen
 class Ranking:
-    """`findings` at or above the reporting threshold, the most probable first; the rest, and what is explained by a
-    finding above it, in `considered`."""
+    """`findings` at or above the reporting threshold, the most probable first; the rest, and what is
+    explained by a finding above it, in `considered`."""
 
     findings: tuple[Finding, ...]
     considered: tuple[Finding, ...]
@@ -32,9 +32,11 @@ class Ranking:
 def examine(
     evidence: Sequence[Evidence], checks: Iterable[Check], muted: Mapping[str, str] | None = None
 ) -> Iterator[Finding | CheckSkipped]:
-    """Every check over the evidence of one or more seeds; a cause is stated only where the check fires at each of them.
+    """Every check over the evidence of one or more seeds; a cause is stated only where the check fires at
+    each of them.
 
-    `muted` gives the ids of checks to leave out, each with its reason. A check whose needs are not met is skipped.
+    `muted` gives the ids of checks to leave out, each with its reason. A check whose needs are not met is
+    skipped.
     """
     for check in checks:
         if muted and check.id in muted:
@@ -64,7 +66,8 @@ def _reference(check: Check) -> str:
 
 
 def rank(found: Iterable[Finding]) -> Ranking:
-    """Confidence by prior odds × likelihood ratio (`causes.toml`), then folding of what a likelier cause explains."""
+    """Confidence by prior odds × likelihood ratio (`causes.toml`), then folding of what a likelier cause
+    explains."""
     scored = sorted((_scored(f) for f in found), key=lambda f: (-(f.confidence or 0.0), f.id))
     kept: list[Finding] = []
     folded: list[Finding] = []
@@ -81,7 +84,8 @@ def rank(found: Iterable[Finding]) -> Ranking:
 
 
 def _explains(cause: Finding, symptom: Finding, scored: Sequence[Finding]) -> bool:
-    """Whether `symptom` is folded under `cause`: what is itself there before any training is no symptom of the rate."""
+    """Whether `symptom` is folded under `cause`: what is itself there before any training is no symptom of
+    the rate."""
     if cause is symptom or (cause.confidence or 0.0) < THRESHOLD:
         return False
     if cause.cause == "lr-too-high" and symptom.evidence.get("at_start"):

@@ -1,4 +1,5 @@
-"""Causes visible before anything runs: the loss, the outputs and the targets do not fit, or parameters cannot learn."""
+"""Causes visible before anything runs: the loss, the outputs and the targets do not fit, or parameters cannot
+learn."""
 
 from __future__ import annotations
 
@@ -21,12 +22,17 @@ def _output_place(evidence: Evidence) -> Place:
     return evidence.layer_place(last.name, "output_layer") if last else evidence.place("loss")
 
 
-@check("loss-output-mismatch", needs=Needs.RECIPE | Needs.DATA | Needs.BATCH, confuses="a mixture trained on probabilities on purpose")
+@check(
+    "loss-output-mismatch",
+    needs=Needs.RECIPE | Needs.DATA | Needs.BATCH,
+    confuses="a mixture trained on probabilities on purpose",
+)
 def loss_that_does_not_fit_the_output(evidence: Evidence) -> Iterator[Finding]:
     """A loss that wants something else than what the network gives.
 
-    Looks at the outputs of one batch, (B, K): whether rows are probabilities (they sum to 1) or log-probabilities, against
-    what the loss by that name applies itself; and at the task, which the targets decide.
+    Looks at the outputs of one batch, (B, K): whether rows are probabilities (they sum to 1) or
+    log-probabilities, against what the loss by that name applies itself; and at the task, which the targets
+    decide.
     Threshold: sums within 1e-4 of 1 on every row of a batch, at more than one seed.
     Source: documentation of torch.nn.CrossEntropyLoss ('unnormalized logits'), NLLLoss and BCEWithLogitsLoss.
     """
@@ -36,7 +42,12 @@ def loss_that_does_not_fit_the_output(evidence: Evidence) -> Iterator[Finding]:
     if shape is None or low is None or high is None:
         return
     last = batch.layers[-1].kind if batch.layers else ""
-    numbers = {"loss": loss, "output_low": low, "output_high": high, "written": evidence.attribute("loss").source}
+    numbers = {
+        "loss": loss,
+        "output_low": low,
+        "output_high": high,
+        "written": evidence.attribute("loss").source,
+    }
     place, at_loss = _output_place(evidence), evidence.place("loss")
     text, where, ideas = "", at_loss, ("loss-for-the-task",)
     if loss == "cross_entropy" and task.name == "regression" and not task.ambiguous:
@@ -45,15 +56,23 @@ def loss_that_does_not_fit_the_output(evidence: Evidence) -> Iterator[Finding]:
         text = "Cross-entropy makes labels exclude each other, and these samples have several at once."
     elif loss == "cross_entropy" and batch.rows_sum_to_one:
         text = (
-            "The network ends in a softmax and cross_entropy applies another: probabilities between 0 and 1 cannot move"
-            " its loss far from where it starts."
+            "The network ends in a softmax and cross_entropy applies another: probabilities between 0 and 1"
+            " cannot move its loss far from where it starts."
         )
         where, ideas = place, ("remove-final-softmax",)
     elif loss == "nll" and not batch.rows_log_sum_to_zero:
-        text = "nll wants log-probabilities, and the network's outputs are none; minus infinity is then the best loss."
+        text = (
+            "nll wants log-probabilities, and the network's outputs are none; minus infinity is then the best"
+            " loss."
+        )
         ideas = ("loss-takes-logits",)
-    elif loss == "bce_with_logits" and batch.in_unit_interval and (last == "Sigmoid" or batch.rows_sum_to_one):
-        text = "The network ends in a sigmoid and bce_with_logits applies another: outputs stay between 0.5 and 0.73."
+    elif (
+        loss == "bce_with_logits" and batch.in_unit_interval and (last == "Sigmoid" or batch.rows_sum_to_one)
+    ):
+        text = (
+            "The network ends in a sigmoid and bce_with_logits applies another: outputs stay between 0.5 and"
+            " 0.73."
+        )
         where, ideas = place, ("remove-final-softmax",)
     elif loss == "bce" and not batch.in_unit_interval:
         text = f"bce wants probabilities, and the network's outputs go from {low:.3g} to {high:.3g}."
@@ -92,9 +111,13 @@ def outputs_that_do_not_fit_the_classes(evidence: Evidence) -> Iterator[Finding]
         text = f"There is one output for {classes} classes; cross-entropy over a single output is always 0."
     elif high >= width or low < 0:
         first = "; labels probably start at 1" if low == 1 and high == width else ""
-        text = f"Labels go from {low} to {high} but the network has {width} outputs (0 to {width - 1}){first}."
+        text = (
+            f"Labels go from {low} to {high} but the network has {width} outputs (0 to {width - 1}){first}."
+        )
     elif width > 2 * (high + 1):
-        text = f"The network has {width} outputs for {high + 1} classes; the others only learn to stay silent."
+        text = (
+            f"The network has {width} outputs for {high + 1} classes; the others only learn to stay silent."
+        )
         numbers["surplus"] = True
     else:
         return
@@ -106,24 +129,31 @@ def targets_that_broadcast(evidence: Evidence) -> Iterator[Finding]:
     """Outputs and targets of different shapes that an elementwise loss broadcasts against each other.
 
     Looks at the shapes of one batch, (B, ...) each.
-    Threshold: any difference under an elementwise loss: (N, 1) against (N,) makes N × N differences, whose best
-    constant answer is the mean.
+    Threshold: any difference under an elementwise loss: (N, 1) against (N,) makes N × N differences, whose
+    best constant answer is the mean.
     Source: PyTorch's warning 'Using a target size that is different to the input size'.
     """
     assert evidence.recipe is not None and evidence.batch is not None
     batch, loss = evidence.batch, evidence.recipe.settings.loss
     if batch.output_shape is None or loss not in ELEMENTWISE or batch.output_shape == batch.target_shape:
         return
-    if evidence.data is not None and evidence.data.task.name == "classification" and loss in ("mse", "l1", "huber"):
-        if batch.output_shape[-1] > 1 and len(batch.target_shape) == 1:
-            return  # class numbers under a squared error: the finding loss-output-mismatch
+    if (
+        (
+            evidence.data is not None
+            and evidence.data.task.name == "classification"
+            and loss in ("mse", "l1", "huber")
+        )
+        and batch.output_shape[-1] > 1
+        and len(batch.target_shape) == 1
+    ):
+        return  # class numbers under a squared error: the finding loss-output-mismatch
     one_column = {batch.output_shape, batch.target_shape} == {(batch.size, 1), (batch.size,)}
     yield Finding(
         "target-shape",
         attrs.evolve(_output_place(evidence), attribute="output_shape"),
         {"output": batch.output_shape, "target": batch.target_shape, "one_column": one_column},
-        f"Outputs are {_shape(batch.output_shape)} and targets {_shape(batch.target_shape)}: the loss compares every"
-        " output with every target, and the best answer is their mean.",
+        f"Outputs are {_shape(batch.output_shape)} and targets {_shape(batch.target_shape)}: the loss"
+        " compares every output with every target, and the best answer is their mean.",
         ("shape-of-the-targets",) if one_column else (),
     )
 
@@ -140,9 +170,9 @@ def _shape(shape: tuple[int, ...]) -> str:
 def parameters_that_cannot_learn(evidence: Evidence) -> Iterator[Finding]:
     """Parameters that the optimizer does not hold, that are frozen, or that no gradient reaches.
 
-    Looks at every parameter after one backward pass: whether it requires a gradient, has one, and is in the optimizer.
-    Frozen layers of a recipe with `start` are meant. A gradient of exactly zero is not counted: a zero-initialised last
-    layer gives one in the first step.
+    Looks at every parameter after one backward pass: whether it requires a gradient, has one, and is in the
+    optimizer. Frozen layers of a recipe with `start` are meant. A gradient of exactly zero is not counted: a
+    zero-initialised last layer gives one in the first step.
     Threshold: any such parameter, outside normalisation layers.
     Source: PyTorch documentation, Autograd mechanics, 'Locally disabling gradient computation'.
     """

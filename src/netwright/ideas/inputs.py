@@ -71,7 +71,9 @@ def drop_bad_samples(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     if data.train.looked_at < data.train.size or not hasattr(recipe.training_samples, "take"):
         return
     rows = data.train.bad_rows
-    yield Edit("drop-samples", {"rows": rows}, "data_repairs", f"{len(rows):,} samples with bad values dropped")
+    yield Edit(
+        "drop-samples", {"rows": rows}, "data_repairs", f"{len(rows):,} samples with bad values dropped"
+    )
 
 
 @idea(attribute="augment", addresses=("too-little-data", "overfit-capacity"), prior=0.3, late=True)
@@ -107,7 +109,11 @@ def weigh_classes(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     Source: King and Zeng, Logistic Regression in Rare Events Data (2001).
     """
     data, loss = situation.evidence.data, recipe.settings.loss
-    if data is None or loss not in ("cross_entropy", "nll", "bce_with_logits") or recipe.settings.class_weights:
+    if (
+        data is None
+        or loss not in ("cross_entropy", "nll", "bce_with_logits")
+        or recipe.settings.class_weights
+    ):
         return
     if not situation.names("class-imbalance"):
         return
@@ -119,5 +125,7 @@ def weigh_classes(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     weights = [1.0 / max(counts.get(k, 0), 1) for k in range(classes)]
     present = [w for k, w in enumerate(weights) if counts.get(k)]
     mean = sum(present) / len(present)
-    edit = Edit.set("training.class_weights", [round(w / mean, 4) for w in weights], "classes weighted by 1 / count")
+    edit = Edit.set(
+        "training.class_weights", [round(w / mean, 4) for w in weights], "classes weighted by 1 / count"
+    )
     yield edit

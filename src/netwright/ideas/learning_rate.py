@@ -32,9 +32,11 @@ def lower_learning_rate(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
 
 @idea(attribute="lr", addresses=("lr-too-low", "too-few-epochs"), prior=0.8)
 def raise_learning_rate(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
-    """The rate of the furthest fall in the range test where it is far above what is set, else three times what is set.
+    """The rate of the furthest fall in the range test where it is far above what is set, else three times
+    what is set.
 
-    Source: Smith, Cyclical Learning Rates (2017), section 3.3; Bengio, Practical recommendations (2012), section 3.1.1.
+    Source: Smith, Cyclical Learning Rates (2017), section 3.3; Bengio, Practical recommendations (2012),
+    section 3.1.1.
     """
     rate, test = situation.rate, situation.range_test
     if rate is None or rate <= 0:

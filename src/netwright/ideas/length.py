@@ -28,7 +28,12 @@ def train_shorter(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     Source: Prechelt, Early Stopping – But When? (1998).
     """
     run, old = situation.evidence.run, recipe.settings.epochs
-    if run is not None and run.best_epoch is not None and run.best_epoch <= 0.7 * old and situation.names("overfit-duration"):
+    if (
+        run is not None
+        and run.best_epoch is not None
+        and run.best_epoch <= 0.7 * old
+        and situation.names("overfit-duration")
+    ):
         yield Edit.set("training.epochs", run.best_epoch, f"epochs {old} → {run.best_epoch}")
 
 
@@ -72,7 +77,9 @@ def one_cycle_schedule(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """
     if recipe.settings.schedule != "one_cycle":
         old = recipe.settings.schedule or "constant"
-        yield Edit.set("training.schedule", "one_cycle", f"schedule {old if isinstance(old, str) else 'own'} → one_cycle")
+        yield Edit.set(
+            "training.schedule", "one_cycle", f"schedule {old if isinstance(old, str) else 'own'} → one_cycle"
+        )
 
 
 @idea(attribute="shuffle", addresses=("unshuffled",), prior=0.7)

@@ -34,7 +34,12 @@ def loss_for_the_task(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     Source: Bishop, Pattern Recognition and Machine Learning (2006), section 5.2.
     """
     data, batch, loss = situation.evidence.data, situation.evidence.batch, recipe.settings.loss
-    if data is None or batch is None or batch.output_shape is None or not situation.names("loss-output-mismatch"):
+    if (
+        data is None
+        or batch is None
+        or batch.output_shape is None
+        or not situation.names("loss-output-mismatch")
+    ):
         return
     width = batch.output_shape[-1] if len(batch.output_shape) > 1 else 1
     if data.task.name == "classification" and loss in ("mse", "l1", "huber"):
@@ -58,9 +63,9 @@ def huber_loss(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
 
     Source: Huber, Robust Estimation of a Location Parameter (1964).
     """
-    if recipe.settings.loss == "mse" and situation.evidence.data is not None:
-        if situation.evidence.data.task.name == "regression":
-            yield Edit.set("training.loss", "huber", "loss mse → huber")
+    data = situation.evidence.data
+    if recipe.settings.loss == "mse" and data is not None and data.task.name == "regression":
+        yield Edit.set("training.loss", "huber", "loss mse → huber")
 
 
 @idea(attribute="target_scaling", addresses=("target-scale", "lr-too-low"), prior=0.5)

@@ -75,7 +75,8 @@ def kaiming_initialisation(recipe: Recipe, situation: Situation) -> Iterator[Edi
 def xavier_initialisation(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """Uniform weights of variance 2 / (fan-in + fan-out) and biases of zero.
 
-    Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks (2010).
+    Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks
+    (2010).
     """
     yield from _initialise(recipe, situation, "xavier", "weights by Xavier, biases 0")
 
@@ -91,7 +92,8 @@ def orthogonal_initialisation(recipe: Recipe, situation: Situation) -> Iterator[
 
 @idea(attribute="output_layer", addresses=("loss-output-mismatch",), prior=0.9)
 def remove_final_softmax(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
-    """The network's last softmax or sigmoid goes, where the loss applies its own; one inside `forward` is undone by a log.
+    """The network's last softmax or sigmoid goes, where the loss applies its own; one inside `forward` is
+    undone by a log.
 
     Source: documentation of torch.nn.CrossEntropyLoss and BCEWithLogitsLoss.
     """
@@ -147,4 +149,6 @@ def unfreeze_layers(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
         return
     frozen = [p.name for p in batch.parameters if not p.requires_grad]
     if frozen:
-        yield Edit("unfreeze", {"parameters": frozen}, "frozen_layers", f"{len(frozen)} frozen parameters learn")
+        yield Edit(
+            "unfreeze", {"parameters": frozen}, "frozen_layers", f"{len(frozen)} frozen parameters learn"
+        )

@@ -46,7 +46,9 @@ def dropout_after_hidden_layers(recipe: Recipe, situation: Situation) -> Iterato
     hidden = situation.hidden(RECTIFIERS)
     if hidden:
         parameters = {"layers": [hidden[-1].name], "what": "dropout", "p": 0.2}
-        yield Edit("insert-after", parameters, "dropout", f"dropout 0.2 after {hidden[-1].kind} {hidden[-1].name}")
+        yield Edit(
+            "insert-after", parameters, "dropout", f"dropout 0.2 after {hidden[-1].kind} {hidden[-1].name}"
+        )
 
 
 @idea(attribute="label_smoothing", prior=0.2, late=True)

@@ -80,8 +80,8 @@ def _buildable(recipe: Recipe, edit: Edit) -> bool:
 def contenders(
     ideas: Mapping[str, Idea], recipe: Recipe, situation: Situation, tried: Iterable[Edit] = ()
 ) -> list[Contender]:
-    """Every edit of every idea that applies and was not tried on this recipe: those that address a finding first, then
-    by prior."""
+    """Every edit of every idea that applies and was not tried on this recipe: those that address a finding
+    first, then by prior."""
     addressed = {f.cause for f in situation.findings}
     named = {name for f in situation.findings for name in f.ideas}
     before = set(tried)
@@ -99,8 +99,11 @@ def contenders(
 
 
 def repairs_of(cause: str, ideas: Mapping[str, Idea], recipe: Recipe, situation: Situation) -> list[Edit]:
-    """The edits that address a cause: of the ideas that its finding names, in that order, then of others by prior."""
+    """The edits that address a cause: of the ideas that its finding names, in that order, then of others by
+    prior."""
     finding = next((f for f in situation.findings if f.cause == cause), None)
     named = [ideas[name] for name in (finding.ideas if finding else ()) if name in ideas]
-    others = sorted((i for i in ideas.values() if cause in i.addresses and i not in named), key=lambda i: -i.prior)
+    others = sorted(
+        (i for i in ideas.values() if cause in i.addresses and i not in named), key=lambda i: -i.prior
+    )
     return [edit for idea in (*named, *others) for edit in edits_of(idea, recipe, situation)]

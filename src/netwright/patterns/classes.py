@@ -21,10 +21,12 @@ RATIO = 10.0
 def rare_classes(evidence: Evidence) -> Iterator[Finding]:
     """Classes so unequal that the loss neglects some.
 
-    Looks at the labels, (N,), of the training part; where a run is at hand, at the recall of each class in validation.
-    Threshold: the largest class over 10 times the smallest; with a run, the rare classes' recall under 0.8 of the
-    others' too.
-    Source: Japkowicz and Stephen, The class imbalance problem (2002); He and Garcia, Learning from Imbalanced Data (2009).
+    Looks at the labels, (N,), of the training part; where a run is at hand, at the recall of each class in
+    validation.
+    Threshold: the largest class over 10 times the smallest; with a run, the rare classes' recall under 0.8 of
+    the others' too.
+    Source: Japkowicz and Stephen, The class imbalance problem (2002); He and Garcia, Learning from Imbalanced
+    Data (2009).
     """
     assert evidence.data is not None
     if evidence.data.task.name not in ("classification", "binary"):
@@ -48,7 +50,9 @@ def rare_classes(evidence: Evidence) -> Iterator[Finding]:
         cause="class-imbalance",
         where=evidence.place("class_weights"),
         evidence={"ratio": ratio, "rarest_share": share, "rare_recall": rare_recall, "rare_classes": rare},
-        explanation=f"The largest class has {ratio:,.0f} times the samples of the smallest ({share:.1%}).{said}",
+        explanation=(
+            f"The largest class has {ratio:,.0f} times the samples of the smallest ({share:.1%}).{said}"
+        ),
         ideas=("weigh-classes",),
     )
 

@@ -14,13 +14,17 @@ from netwright.values import Finding
 @check(
     "unshuffled",
     needs=Needs.DATA,
-    confuses="a curriculum on purpose; a series whose order is its content (the network then keeps a state across batches)",
+    confuses=(
+        "a curriculum on purpose; a series whose order is its content (the network then keeps a state across"
+        " batches)"
+    ),
 )
 def samples_in_order(evidence: Evidence) -> Iterator[Finding]:
     """Batches that arrive ordered by class or by value.
 
-    Looks at the targets, (N,), in the order of training when nothing shuffles them: the share of neighbours with the same
-    label against the share expected by chance, or the correlation of neighbours of a regression.
+    Looks at the targets, (N,), in the order of training when nothing shuffles them: the share of neighbours
+    with the same label against the share expected by chance, or the correlation of neighbours of a
+    regression.
     Threshold: halfway between chance and fully sorted for labels, correlation over 0.5 for numbers.
     Source: Bengio, Practical recommendations for gradient-based training (2012), section 3.1.
     """
@@ -52,6 +56,9 @@ def samples_in_order(evidence: Evidence) -> Iterator[Finding]:
         cause="unshuffled",
         where=evidence.place("shuffle"),
         evidence={**numbers, "written": evidence.attribute("shuffle").source},
-        explanation=f"Nothing shuffles the training data and {said}: each batch teaches one thing and the next undoes it.",
+        explanation=(
+            f"Nothing shuffles the training data and {said}: each batch teaches one thing and the next"
+            " undoes it."
+        ),
         ideas=("shuffle-each-epoch",),
     )

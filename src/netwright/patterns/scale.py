@@ -22,13 +22,13 @@ TARGET_SIZE = 30.0
 def inputs_far_from_unit_scale(evidence: Evidence) -> Iterator[Finding]:
     """Inputs whose scale makes the first layer's outputs far from one.
 
-    Looks at the training inputs, (N, ...), per feature (tables) or per channel (images, series): the distance of the mean
-    from 0 in standard deviations, the ratio of the extreme standard deviations (features of two values and constant
-    ones left out), and the root mean square of all; where the network was run, at what reaches its first layer with
-    weights, so that a network that scales its inputs itself is left alone.
+    Looks at the training inputs, (N, ...), per feature (tables) or per channel (images, series): the distance
+    of the mean from 0 in standard deviations, the ratio of the extreme standard deviations (features of two
+    values and constant ones left out), and the root mean square of all; where the network was run, at what
+    reaches its first layer with weights, so that a network that scales its inputs itself is left alone.
 
-    Threshold: mean further than 3 standard deviations in a table, spread over 100, or size over 30 or under 1/30; an
-    initialisation assumes mean 0 and variance 1, and optimizers cope with one order of magnitude.
+    Threshold: mean further than 3 standard deviations in a table, spread over 100, or size over 30 or under
+    1/30; an initialisation assumes mean 0 and variance 1, and optimizers cope with one order of magnitude.
     Source: LeCun et al., Efficient BackProp (1998), section 4.3.
     """
     assert evidence.data is not None
@@ -36,7 +36,11 @@ def inputs_far_from_unit_scale(evidence: Evidence) -> Iterator[Finding]:
     if train.kind == "tokens" or _scales_itself(evidence):
         return
     # A feature of zeros and ones has exactly the variance of its mean; rare ones are no matter of scale.
-    of_two_values = (train.low == 0) & (train.high == 1) & np.isclose(train.std**2, train.mean * (1 - train.mean), rtol=0.02)
+    of_two_values = (
+        (train.low == 0)
+        & (train.high == 1)
+        & np.isclose(train.std**2, train.mean * (1 - train.mean), rtol=0.02)
+    )
     used = (train.std > 0) & ~of_two_values
     if not used.any():
         return
@@ -47,11 +51,16 @@ def inputs_far_from_unit_scale(evidence: Evidence) -> Iterator[Finding]:
     if offset <= OFFSET and spread <= SPREAD and 1 / SIZE <= size <= SIZE:
         return
     if spread > SPREAD:
-        text = f"Features differ in scale by a factor of {spread:,.0f}; the first layer sees mostly the largest."
+        text = (
+            f"Features differ in scale by a factor of {spread:,.0f}; the first layer sees mostly the largest."
+        )
     elif size > SIZE or size < 1 / SIZE:
         text = f"Inputs have a size of about {size:,.3g} where the initial weights assume about 1."
     else:
-        text = f"The mean of a feature lies {offset:,.1f} standard deviations from 0; the first layer sees mostly that offset."
+        text = (
+            f"The mean of a feature lies {offset:,.1f} standard deviations from 0; the first layer sees"
+            " mostly that offset."
+        )
     yield Finding(
         cause="input-scale",
         where=evidence.place("input_scaling"),
@@ -74,16 +83,22 @@ def _scales_itself(evidence: Evidence) -> bool:
     train = evidence.data.train
     given = float(np.sqrt(np.nanmean(train.mean**2 + train.std**2)))
     reached = float(np.hypot(weighted.input_mean, weighted.input_std))
-    return np.isfinite(reached) and (reached < given / 3 or reached > given * 3) and 1 / SIZE <= reached <= SIZE
+    return (
+        np.isfinite(reached) and (reached < given / 3 or reached > given * 3) and 1 / SIZE <= reached <= SIZE
+    )
 
 
-@check("target-scale", needs=Needs.DATA, confuses="a large unit that the loss or the last layer already takes into account")
+@check(
+    "target-scale",
+    needs=Needs.DATA,
+    confuses="a large unit that the loss or the last layer already takes into account",
+)
 def targets_far_from_unit_scale(evidence: Evidence) -> Iterator[Finding]:
     """Targets of a regression far from unit size.
 
     Looks at the training targets, (N,) or (N, K): mean and standard deviation, each column for itself.
-    Threshold: root mean square over 30 or under 1/30, or columns that differ by a factor of 100; the first steps then
-    only move the last bias, and gradients grow with the square of the size.
+    Threshold: root mean square over 30 or under 1/30, or columns that differ by a factor of 100; the first
+    steps then only move the last bias, and gradients grow with the square of the size.
     Source: Bishop, Neural Networks for Pattern Recognition (1995), section 8.2.
     """
     assert evidence.data is not None
@@ -102,7 +117,12 @@ def targets_far_from_unit_scale(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             cause="target-scale",
             where=evidence.place("target_scaling"),
-            evidence={"size": size, "spread": spread, "mean": float(values.mean()), "std": float(values.std())},
+            evidence={
+                "size": size,
+                "spread": spread,
+                "mean": float(values.mean()),
+                "std": float(values.std()),
+            },
             explanation=f"Targets have a size of about {size:,.3g} where a new network gives about 1.",
             ideas=("standardise-targets",),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import attrs
 import numpy as np
 
 from netwright.catalogue import Needs, check
@@ -32,34 +33,41 @@ def values_that_are_not_numbers(evidence: Evidence) -> Iterator[Finding]:
         what = " and ".join(
             f"{count:,} {name}" for count, name in ((inputs, "inputs"), (targets, "targets")) if count
         )
-        looked = "" if train.looked_at == train.size else f" (first {train.looked_at:,} of {train.size:,} looked at)"
+        looked = (
+            ""
+            if train.looked_at == train.size
+            else f" (first {train.looked_at:,} of {train.size:,} looked at)"
+        )
         samples = evidence.recipe.data.parts.train.ids(train.bad_rows[:100]) if evidence.recipe else None
         place = evidence.place("input_scaling")
         yield Finding(
             cause="bad-values",
-            where=_at(place, samples, "data_repairs"),
+            where=attrs.evolve(place, samples=samples, attribute="data_repairs"),
             evidence={
                 "bad_inputs": inputs,
                 "bad_targets": targets,
                 "share": train.bad_inputs / max(train.looked_at, 1),
             },
-            explanation=f"{what} hold values that are NaN or infinite{looked}; one of them in a batch makes the loss NaN.",
+            explanation=(
+                f"{what} hold values that are NaN or infinite{looked}; one of them in a batch makes the loss"
+                " NaN."
+            ),
             ideas=("fill-bad-inputs", "drop-bad-samples"),
         )
     elif train.kind == "table":
         coded = [k for k in range(len(train.low)) if train.low[k] in SENTINELS or train.high[k] in SENTINELS]
-        far = [k for k in coded if max(abs(train.low[k]), abs(train.high[k])) > 5 * abs(np.median(train.mean)) + 5]
+        far = [
+            k
+            for k in coded
+            if max(abs(train.low[k]), abs(train.high[k])) > 5 * abs(np.median(train.mean)) + 5
+        ]
         if far:
             yield Finding(
                 cause="bad-values",
                 where=evidence.place("data_repairs"),
                 evidence={"features": far, "sentinel": True},
-                explanation=f"Feature {far[0]} holds the code {train.low[far[0]]:g}, which reads like 'missing'.",
+                explanation=(
+                    f"Feature {far[0]} holds the code {train.low[far[0]]:g}, which reads like 'missing'."
+                ),
                 ideas=("standardise-inputs",),
             )
-
-
-def _at(place: object, samples: tuple[str, ...] | None, attribute: str) -> object:
-    import attrs
-
-    return attrs.evolve(place, samples=samples, attribute=attribute)  # type: ignore[type-var]

@@ -1,7 +1,8 @@
-"""What is being developed: `Data`, a network, `Training`, joined to a frozen `Recipe`, and the edits applied to it.
+"""What is being developed: `Data`, a network, `Training`, joined to a frozen `Recipe`, and the edits applied
+to it.
 
-In come users' values and files, out go recipes that can be built under a seed, listed by attribute and fingerprinted.
-This room trains nothing and knows of no finding, no idea, no verdict.
+In come users' values and files, out go recipes that can be built under a seed, listed by attribute and
+fingerprinted. This room trains nothing and knows of no finding, no idea, no verdict.
 """
 
 from netwright.recipe.data import Data, Parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -82,7 +83,7 @@ def _of_network(recipe: Recipe) -> list[Attribute]:
     layers = [(n, m) for n, m in core(network).named_modules() if not list(m.children())]
     weighted = [(n, m) for n, m in layers if isinstance(m, WEIGHTED)]
 
-    def named(name: str, chosen: list[tuple[str, nn.Module]], value: Any) -> Attribute:
+    def named(name: str, chosen: Sequence[tuple[str, nn.Module]], value: Any) -> Attribute:
         found = next((places[n] for n, _ in chosen if n in places), None)
         born = found or _function_place(recipe)
         return Attribute(name, value, _place(born, name), is_set=found is not None)
@@ -90,7 +91,7 @@ def _of_network(recipe: Recipe) -> list[Attribute]:
     def kinds(of: tuple[type, ...]) -> list[tuple[str, nn.Module]]:
         return [(n, m) for n, m in layers if isinstance(m, of)]
 
-    def words(chosen: list[tuple[str, nn.Module]]) -> str | None:
+    def words(chosen: Sequence[tuple[str, nn.Module]]) -> str | None:
         return ", ".join(f"{k} ×{c}" for k, c in Counter(type(m).__name__ for _, m in chosen).items()) or None
 
     activations, norms = kinds((*RECTIFYING, *SATURATING)), kinds(NORMALISING)

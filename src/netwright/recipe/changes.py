@@ -10,12 +10,18 @@ from netwright.values import Attribute, Change, Edit
 if TYPE_CHECKING:
     from netwright.recipe.recipe import Recipe
 
-ACTIVATION_NAMES = {"relu": "nn.ReLU()", "leaky_relu": "nn.LeakyReLU()", "gelu": "nn.GELU()", "silu": "nn.SiLU()"}
+ACTIVATION_NAMES = {
+    "relu": "nn.ReLU()",
+    "leaky_relu": "nn.LeakyReLU()",
+    "gelu": "nn.GELU()",
+    "silu": "nn.SiLU()",
+}
 NORM_NAMES = {"batch_norm": "nn.BatchNorm", "layer_norm": "nn.LayerNorm"}
 
 
 def changes_of(recipe: Recipe, edits: Iterable[Edit]) -> tuple[Change, ...]:
-    """What to write where, so that the user's file becomes the edited recipe; one change an attribute, the last wins."""
+    """What to write where, so that the user's file becomes the edited recipe; one change an attribute, the
+    last wins."""
     base = recipe.base
     attributes = {a.name: a for a in base.attributes()}
     network, places = base.build_with_places(0)
@@ -24,7 +30,9 @@ def changes_of(recipe: Recipe, edits: Iterable[Edit]) -> tuple[Change, ...]:
     for edit in edits:
         for change in _changes(edit, attributes, places, kinds):
             # A later value of one attribute replaces the earlier; changes of layers stand side by side.
-            layer = (change.old, change.new) if "layers" in edit.parameters or "layer" in edit.parameters else ()
+            layer = (
+                (change.old, change.new) if "layers" in edit.parameters or "layer" in edit.parameters else ()
+            )
             found[change.attribute, *layer] = change
     return tuple(found.values())
 
@@ -59,13 +67,27 @@ def _changes(
                 yield _at(places, layer, edit.attribute, named(layer), f"{what} after it")
         case "replace-activation":
             for layer in given["layers"]:
-                yield _at(places, layer, edit.attribute, named(layer), ACTIVATION_NAMES.get(given["to"], given["to"]))
+                yield _at(
+                    places,
+                    layer,
+                    edit.attribute,
+                    named(layer),
+                    ACTIVATION_NAMES.get(given["to"], str(given["to"])),
+                )
         case "remove-layer":
             yield _at(places, given["layer"], edit.attribute, named(given["layer"]), "removed")
         case "replace-output":
-            yield _at(places, given["layer"], edit.attribute, named(given["layer"]), f"out_features={given['width']}")
+            yield _at(
+                places,
+                given["layer"],
+                edit.attribute,
+                named(given["layer"]),
+                f"out_features={given['width']}",
+            )
         case "unfreeze":
-            yield _change(attributes, edit.attribute, f"requires_grad=True for {_few(given['parameters'])}", "frozen")
+            yield _change(
+                attributes, edit.attribute, f"requires_grad=True for {_few(given['parameters'])}", "frozen"
+            )
         case _:
             yield _change(attributes, edit.attribute, edit.label)
 
@@ -95,7 +117,11 @@ def _set(attributes: dict[str, Attribute], name: str, value: Any) -> Change:
 def _change(attributes: dict[str, Attribute], name: str, new: str, old: str = "not set") -> Change:
     attribute = attributes.get(name)
     place = attribute.place if attribute else None
-    if attribute is not None and attribute.value not in (None, "as given", "as built", False) and old == "not set":
+    if (
+        attribute is not None
+        and attribute.value not in (None, "as given", "as built", False)
+        and old == "not set"
+    ):
         old = str(attribute.value)
     return Change(place.file if place else None, place.line if place else None, name, old, new)
 

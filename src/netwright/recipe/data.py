@@ -26,7 +26,7 @@ _ID_LIKE = re.compile(
 
 @frozen
 class Parts:
-    """The data split: `val` chooses, `test` (or `None`) is scored once. `notes` are sentences for the user."""
+    """The data split: `val` chooses, `test` (or `None`) is scored once. `notes` are for the user."""
 
     train: Samples
     val: Samples
@@ -48,7 +48,8 @@ def _shares(value: Any) -> tuple[float, float, float]:
         shares = []
     if len(shares) != 3 or not (shares[0] > 0 and shares[1] > 0 and shares[2] >= 0 and sum(shares) <= 1.0001):
         raise UserError(
-            f"data: split={value!r} is not (train, validation, test) shares of at most 1 with training and validation above 0"
+            f"data: split={value!r} is not (train, validation, test) shares of at most 1 with training and"
+            " validation above 0"
         )
     return shares[0], shares[1], shares[2]
 
@@ -67,9 +68,10 @@ def _seed(_: Any, attribute: Any, value: Any) -> None:
 class Data:
     """What a network learns from and is judged by.
 
-    `train`, `val`, `test` are each `(inputs, targets)` or anything with `__len__` and `__getitem__`. What is not given is
-    split off `train` by `split` (shares of train, validation, test): by `groups` or `time`, both (N,), where samples are
-    not independent, else by class shares (`stratify`). The split depends on `split_seed` alone. Raises `UserError`.
+    `train`, `val`, `test` are each `(inputs, targets)` or anything with `__len__` and `__getitem__`. What is
+    not given is split off `train` by `split` (shares of train, validation, test): by `groups` or `time`, both
+    (N,), where samples are not independent, else by class shares (`stratify`). The split depends on
+    `split_seed` alone. Raises `UserError`.
     """
 
     train: Any
@@ -166,7 +168,8 @@ class Data:
 
     @functools.cached_property
     def parts(self) -> Parts:
-        """Train, validation and test samples, read and split once. Raises `UserError` where that cannot be done."""
+        """Train, validation and test samples, read and split once. Raises `UserError` where that cannot be
+        done."""
         if self.by_loaders:
             test = LoaderSamples(self.test, "test") if self.test else None
             return self._parts(LoaderSamples(self.train, "train"), LoaderSamples(self.val, "val"), test, ())
@@ -209,8 +212,10 @@ class Data:
         if not named:
             return ()
         return (
-            f"split at random although the table has {', '.join(named)}: where rows of one {named[0]} belong together,"
-            " say groups= or time=",
+            (
+                f"split at random although the table has {', '.join(named)}: where rows of one {named[0]}"
+                " belong together, say groups= or time="
+            ),
         )
 
     def _parts(self, train: Samples, val: Samples, test: Samples | None, notes: tuple[str, ...]) -> Parts:
@@ -227,7 +232,8 @@ class Data:
 
 
 def _strata(targets: Tensor) -> Any:
-    """The labels to keep the shares of, (N,), or `None` where the targets are not a few distinct whole numbers."""
+    """The labels to keep the shares of, (N,), or `None` where the targets are not a few distinct whole
+    numbers."""
     if targets.ndim > 2 or (targets.ndim == 2 and targets.shape[1] != 1):
         return None
     flat = targets.reshape(-1).cpu().numpy()

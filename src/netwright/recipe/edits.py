@@ -1,7 +1,8 @@
 """The kinds of edit that a recipe applies, each a function of the part that it changes.
 
-Layers are named as in the user's own network; what wraps it (scaling, repairs) is looked through. New layers are
-initialised from a stream of their own, named after the place, so that an edit leaves all other weights as they were.
+Layers are named as in the user's own network; what wraps it (scaling, repairs) is looked through. New layers
+are initialised from a stream of their own, named after the place, so that an edit leaves all other weights as
+they were.
 """
 
 from __future__ import annotations
@@ -103,6 +104,10 @@ class LogOutputs(Wrapper):
         return self.network(*inputs, **named).clamp(min=1e-12).log()
 
 
+class Followed(nn.Sequential):
+    """A layer of the user's and what an edit put behind it; the layer keeps its name for later edits."""
+
+
 def core(network: nn.Module) -> nn.Module:
     """The user's own network under whatever edits have put around it."""
     while isinstance(network, Wrapper):
@@ -119,9 +124,10 @@ def leaves(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 def find_layer(network: nn.Module, name: str) -> nn.Module:
     try:
-        return core(network).get_submodule(name)
+        found = core(network).get_submodule(name)
     except AttributeError as missing:
         raise UserError(f"network: no layer {name!r}; netwright look lists them") from missing
+    return found[0] if isinstance(found, Followed) else found
 
 
 def _replace(network: nn.Module, name: str, new: nn.Module) -> nn.Module:
@@ -136,7 +142,12 @@ def _replace(network: nn.Module, name: str, new: nn.Module) -> nn.Module:
         outer.network = new
         return network
     parent, _, child = name.rpartition(".")
-    setattr(inner.get_submodule(parent), child, new)
+    holder = inner.get_submodule(parent)
+    held = getattr(holder, child)
+    if isinstance(held, Followed):
+        front = list(new.children()) if isinstance(new, Followed) else [new]
+        new = Followed(*front, *list(held.children())[1:])
+    setattr(holder, child, new)
     return network
 
 
@@ -164,7 +175,7 @@ def insert_after(
     """Batch or layer normalisation, or dropout with probability `p`, after each of the named layers."""
     for name in layers:
         layer = find_layer(network, name)
-        network = _replace(network, name, nn.Sequential(layer, _inserted(what, layer, p)))
+        network = _replace(network, name, Followed(layer, _inserted(what, layer, p)))
     return network
 
 
@@ -209,7 +220,8 @@ def replace_output(network: nn.Module, *, layer: str, width: int, seed: int = 0)
 
 @edit("reinitialise", on="network")
 def reinitialise(network: nn.Module, *, layers: Sequence[str], scheme: str, seed: int = 0) -> nn.Module:
-    """New initial weights for the named layers: `kaiming`, `xavier` (both with biases 0), `orthogonal` or torch's `default`."""
+    """New initial weights for the named layers: `kaiming`, `xavier` (both with biases 0), `orthogonal` or
+    torch's `default`."""
     for name in layers:
         layer = find_layer(network, name)
         for key, parameter in layer.named_parameters(recurse=False):
@@ -239,10 +251,9 @@ def _initialise(
 @edit("unfreeze", on="network")
 def unfreeze(network: nn.Module, *, parameters: Sequence[str], seed: int = 0) -> nn.Module:
     """The named parameters learn again."""
-    wanted = set(parameters)
-    for name, parameter in core(network).named_parameters():
-        if name in wanted:
-            parameter.requires_grad_(True)
+    for name in parameters:
+        layer, _, key = name.rpartition(".")
+        getattr(find_layer(network, layer), key).requires_grad_(True)
     return network
 
 

@@ -18,8 +18,8 @@ _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib"
 def digest(*parts: Any) -> str:
     """16 hexadecimal digits over plain values, arrays, and the users' own functions and classes.
 
-    Of a function counts its code with its constants, its defaults and closure, and, recursively, what it names in its
-    module where that is the user's: comments and line numbers do not.
+    Of a function counts its code with its constants, its defaults and closure, and, recursively, what it
+    names in its module where that is the user's: comments and line numbers do not.
     """
     state = hashlib.sha256()
     seen: set[int] = set()
@@ -72,7 +72,7 @@ def _feed_object(update: Callable[[bytes], None], value: Any, seen: set[int]) ->
                 _feed(update, value.__globals__[name], seen)
     elif inspect.isclass(value):
         update(
-            f"class:{value.__module__ if not _is_users(value.__module__) else ''}.{value.__qualname__};".encode()
+            f"class:{'' if _is_users(value.__module__) else value.__module__}.{value.__qualname__};".encode()
         )
         if _is_users(value.__module__):
             for base in value.__bases__:

@@ -25,8 +25,9 @@ _PACKAGE = str(Path(__file__).resolve().parent.parent)
 def load(spec: str, *, extensions: tuple[str, ...] = ()) -> Recipe:
     """The recipe named by `FILE`, `FILE:NAME`, `module` or `module:NAME`.
 
-    The checks, ideas and edits that the file itself or the files of `extensions` declare are the recipe's too. Raises
-    `UserError` where there is no such recipe or the file trains while it is imported, `UserCodeError` where it raises.
+    The checks, ideas and edits that the file itself or the files of `extensions` declare are the recipe's
+    too. Raises `UserError` where there is no such recipe or the file trains while it is imported,
+    `UserCodeError` where it raises.
     """
     source, name = _divide(spec)
     module = import_source(source)
@@ -68,7 +69,9 @@ def import_source(source: str) -> ModuleType:
         if not path.is_file():
             raise UserError(f"{source}: no such file; give a Python file with a recipe, FILE or FILE:NAME")
         full = path.resolve()
-        name = f"netwright_recipe_{full.stem}_{hashlib.sha256(str(full).encode()).hexdigest()[:8]}"
+        written = full.stat()  # a file that was edited since is another module, also within one process
+        version = f"{full}:{written.st_mtime_ns}:{written.st_size}"
+        name = f"netwright_recipe_{full.stem}_{hashlib.sha256(version.encode()).hexdigest()[:8]}"
         if name in sys.modules:
             return sys.modules[name]
         spec = importlib.util.spec_from_file_location(name, full)
@@ -101,7 +104,8 @@ def import_source(source: str) -> ModuleType:
 
 @contextmanager
 def no_training(source: str) -> Iterator[None]:
-    """Inside, the first step of any optimizer raises `UserError`: a file that trains cannot be imported twice."""
+    """Inside, the first step of any optimizer raises `UserError`: a file that trains cannot be imported
+    twice."""
     from torch.optim.optimizer import register_optimizer_step_pre_hook
 
     def refuse(*_: Any) -> None:
@@ -130,7 +134,8 @@ def user_code(source: str) -> Iterator[None]:
 
 
 def blame(raised: BaseException, source: str = "") -> UserCodeError:
-    """The user's error of an exception: one sentence, the innermost line of the user's, the traceback without ours."""
+    """The user's error of an exception: one sentence, the innermost line of the user's, the traceback without
+    ours."""
     frames = traceback.extract_tb(raised.__traceback__)
     users = [
         f

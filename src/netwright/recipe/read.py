@@ -41,8 +41,8 @@ def read(source: Any, name: str) -> Samples:
                 )
             if len(tensor) != len(targets):
                 raise UserError(
-                    f"data: {name} has {len(tensor)} inputs{' ' + key if key else ''} and {len(targets)} targets;"
-                    " give one target a sample"
+                    f"data: {name} has {len(tensor)} inputs{' ' + key if key else ''} and {len(targets)}"
+                    " targets; give one target a sample"
                 )
         return TensorSamples(inputs, targets, name)
     if library not in ("pandas", "polars") and hasattr(source, "__len__") and hasattr(source, "__getitem__"):
@@ -51,7 +51,8 @@ def read(source: Any, name: str) -> Samples:
             raise UserError(f"data: {name} is empty; give it samples")
         return _in_memory(samples.laid_like(source[0]))
     raise UserError(
-        f"data: {name} is a {type(source).__name__}; give (inputs, targets), or something with __len__ and __getitem__"
+        f"data: {name} is a {type(source).__name__}; give (inputs, targets), or something with __len__ and"
+        " __getitem__"
     )
 
 
@@ -89,7 +90,8 @@ def _few(samples: MapSamples, seed: int) -> Any:
 
 
 class ImageFolder:
-    """Images under `folder/CLASS/`, as float32 (C, H, W) in 0…1, all brought to `size` (height, width) where given."""
+    """Images under `folder/CLASS/`, as float32 (C, H, W) in 0…1, all brought to `size` (height, width) where
+    given."""
 
     def __init__(self, folder: str | Path, size: tuple[int, int] | None = None) -> None:
         try:
@@ -139,7 +141,8 @@ def read_table(
 ) -> tuple[TensorSamples, tuple[str, ...] | None, tuple[str, ...], Any]:
     """Samples, class names, feature names and the data frame of a CSV or Parquet file.
 
-    Columns of numbers stay, columns of few words become one column a word; a text target becomes class numbers.
+    Columns of numbers stay, columns of few words become one column a word; a text target becomes class
+    numbers.
     """
     try:
         import pandas
@@ -202,7 +205,8 @@ def _numbers(column: Any, name: str, path: str, pandas: Any) -> list[tuple[str, 
     words = sorted(map(str, column.dropna().unique()))
     if len(words) > 100:
         raise UserError(
-            f"{path}: column {name!r} has {len(words):,} different words; drop=[{name!r}] leaves it out, or encode it"
+            f"{path}: column {name!r} has {len(words):,} different words; drop=[{name!r}] leaves it out, or"
+            " encode it"
         )
     filled = column.astype("string")
     return [(f"{name}={word}", (filled == word).fillna(False).to_numpy(dtype=np.float64)) for word in words]

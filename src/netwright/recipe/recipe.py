@@ -70,8 +70,9 @@ def _task(_: Any, attribute: Any, value: Any) -> None:
 class Recipe:
     """Data, a function that builds the network, and its training.
 
-    `task` and `metric` say what the targets leave open; `start` is a checkpoint whose layers count as pretrained;
-    `edits` are applied when the network is built. Raises `UserError` for arguments of another kind.
+    `task` and `metric` say what the targets leave open; `start` is a checkpoint whose layers count as
+    pretrained; `edits` are applied when the network is built. Raises `UserError` for arguments of another
+    kind.
     """
 
     data: Data = field(validator=_is(Data, "nw.Data(...)"))
@@ -124,7 +125,8 @@ class Recipe:
         return samples
 
     def build(self, seed: int = 0) -> nn.Module:
-        """A new network: the user's function under the seed's initialisation stream, `start` loaded, edits applied."""
+        """A new network: the user's function under the seed's initialisation stream, `start` loaded, edits
+        applied."""
         return self.build_with_places(seed)[0]
 
     def build_with_places(self, seed: int = 0) -> tuple[nn.Module, dict[str, Birthplace]]:
@@ -135,7 +137,7 @@ class Recipe:
             raise UserError(f"recipe: network() returned a {type(network).__name__}; return an nn.Module")
         places = {name: made[id(m)] for name, m in network.named_modules() if id(m) in made}
         if self.start is not None:
-            load_into(network, self.start)
+            load_into(network, self.start, partial=True)  # a new head on a pretrained body is the rule
         for edit, kind in self._expanded:
             if kind.on == "network":
                 network = kind.function(network, **edit.parameters, seed=seed)
@@ -166,7 +168,8 @@ class Recipe:
             kind = known.get(edit.kind)
             if kind is None:
                 raise UserError(
-                    f"recipe: no kind of edit {edit.kind!r} is installed; known are {', '.join(sorted(known))}"
+                    f"recipe: no kind of edit {edit.kind!r} is installed; known are"
+                    f" {', '.join(sorted(known))}"
                 )
             if kind.on == "edits":
                 for part in kind.function(**edit.parameters):
@@ -207,7 +210,8 @@ class Recipe:
         return Yardstick(task, make_metric(self.metric, task, targets, self.training.loss))
 
     def judged(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Outputs as the yardstick reads them, where an edit has changed what they mean (logits or probabilities)."""
+        """Outputs as the yardstick reads them, where an edit has changed what they mean (logits or
+        probabilities)."""
         before, now = (loss in UNIT_LOSSES for loss in (self.base.training.loss, self.settings.loss))
         single = outputs.ndim == 1 or outputs.shape[-1] == 1
         if before == now or self.yardstick.task.name not in ("binary", "classification", "multilabel"):
@@ -236,7 +240,7 @@ class Recipe:
         }
         start = (
             hashlib.sha256(Path(self.start).read_bytes()).hexdigest()
-            if _is_file(self.start)
+            if self.start is not None and _is_file(self.start)
             else str(self.start)
         )
         edits = [(e.kind, dict(e.parameters)) for e in self.edits]
@@ -259,8 +263,8 @@ def _nowhere(recipe: Recipe, name: str) -> Any:
     return Place(file=shown(recipe.made_at.file) or None, line=recipe.made_at.line or None, attribute=name)
 
 
-def _is_file(path: str | Path | None) -> bool:
-    return path is not None and Path(path).is_file()
+def _is_file(path: str | Path) -> bool:
+    return Path(path).is_file()
 
 
 def example_inputs(recipe: Recipe, count: int = 2, device: torch.device | str = "cpu") -> Any:

@@ -1,7 +1,9 @@
-"""One part of the data: samples served in batches, from memory, from a data set, or from the user's own loader.
+"""One part of the data: samples served in batches, from memory, from a data set, or from the user's own
+loader.
 
-`inputs` is a tensor (N, ...) or a dictionary of such; `targets` a tensor (N,) or (N, K). `rows` (B,) are row numbers in
-the part. What fits in memory is served by indexing; per-sample Python happens only where the user's data set demands it.
+`inputs` is a tensor (N, ...) or a dictionary of such; `targets` a tensor (N,) or (N, K). `rows` (B,) are row
+numbers in the part. What fits in memory is served by indexing; per-sample Python happens only where the
+user's data set demands it.
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ def tree_tensors(inputs: Inputs) -> Iterator[tuple[str, Tensor]]:
 
 
 def as_tensor(value: Any, what: str) -> Tensor:
-    """A tensor of `value`: float64 becomes float32, small unsigned integers above a byte become int64, others stay."""
+    """A tensor of `value`: float64 becomes float32, small unsigned integers above a byte become int64, others
+    stay."""
     if isinstance(value, Tensor):
         tensor = value.detach()
     else:
@@ -83,7 +86,8 @@ class Samples(Protocol):
 
 
 class _Laid:
-    """How the user's source lays out a sample: a pair, or a dictionary whose target has the name `target_name`."""
+    """How the user's source lays out a sample: a pair, or a dictionary whose target has the name
+    `target_name`."""
 
     target_name: str | None = None
     input_name: str | None = None
@@ -109,7 +113,8 @@ class _Laid:
 
 
 class TensorSamples(_Laid):
-    """Samples in memory: `inputs` a tree of tensors (N, ...), `all_targets` (N, ...), `index` (N,) rows of the source."""
+    """Samples in memory: `inputs` a tree of tensors (N, ...), `all_targets` (N, ...), `index` (N,) rows of
+    the source."""
 
     shuffles = True
 
@@ -231,7 +236,8 @@ class MapSamples(_Laid):
         return moved._as(self)
 
     def digest(self) -> str:
-        """Of all targets and a spread of inputs: keeping every input of a large set would cost more than a training."""
+        """Of all targets and a spread of inputs: keeping every input of a large set would cost more than a
+        training."""
         state = hashlib.sha256(f"{type(self.dataset).__name__} {len(self)}".encode())
         with seeded(0, "digest"):
             inputs, _ = self.head(16)
@@ -286,7 +292,8 @@ class LoaderSamples(_Laid):
         return moved._as(self)
 
     def digest(self) -> str:
-        """Of the first samples that the loader gives under a fixed random state, and of all targets in no order."""
+        """Of the first samples that the loader gives under a fixed random state, and of all targets in no
+        order."""
         with seeded(0, "digest"):
             inputs, targets = self.head(16)
         every = self.targets().reshape(-1).sort().values
@@ -306,7 +313,8 @@ def parted(item: Any) -> tuple[Inputs, Any]:
         rest = {key: value for key, value in item.items() if key != name}
         return (next(iter(rest.values())) if len(rest) == 1 else rest), item[name]
     raise UserError(
-        f"data: a sample is a {type(item).__name__}; make it a pair (input, target) or a dictionary with a 'label'"
+        f"data: a sample is a {type(item).__name__}; make it a pair (input, target) or a dictionary with a"
+        " 'label'"
     )
 
 

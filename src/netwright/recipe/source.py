@@ -1,7 +1,7 @@
 """Where in the user's source a value is written and a layer is made.
 
-Values remember the frame that constructed them; the abstract syntax tree of that file then says where each argument
-stands, and whether it is a literal that can be replaced there or comes from somewhere else.
+Values remember the frame that constructed them; the abstract syntax tree of that file then says where each
+argument stands, and whether it is a literal that can be replaced there or comes from somewhere else.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Birthplace:
 
 
 def _is_ours(file: str) -> bool:
-    return file.startswith(_PACKAGE) or file.startswith("<attrs generated")
+    return file.startswith((_PACKAGE, "<attrs generated"))
 
 
 def birthplace() -> Birthplace:
@@ -57,7 +57,8 @@ def shown(file: str) -> str:
 def layer_places() -> Iterator[dict[int, Birthplace]]:
     """While open, every module made is noted: id(module) → the innermost user line that made it.
 
-    `nn.Module.__init__` is wrapped for the time of the block only, since torch offers no hook for a construction.
+    `nn.Module.__init__` is wrapped for the time of the block only, since torch offers no hook for a
+    construction.
     """
     from torch import nn
 
@@ -83,9 +84,13 @@ def layer_places() -> Iterator[dict[int, Birthplace]]:
         nn.Module.__init__ = original  # type: ignore[method-assign]
 
 
-@functools.lru_cache(maxsize=32)
 def _tree(file: str) -> ast.Module | None:
-    text = "".join(linecache.getlines(file))
+    linecache.checkcache(file)
+    return _parsed("".join(linecache.getlines(file)))
+
+
+@functools.lru_cache(maxsize=32)
+def _parsed(text: str) -> ast.Module | None:
     try:
         return ast.parse(text) if text else None
     except SyntaxError:
@@ -107,7 +112,8 @@ def _call_at(born: Birthplace, names: tuple[str, ...]) -> ast.Call | None:
 def argument(
     born: Birthplace, calls: tuple[str, ...], name: str, value: Any, order: tuple[str, ...] = ()
 ) -> Attribute:
-    """Where the argument `name` of the call made at `born` is written, as an `Attribute` without its qualified name.
+    """Where the argument `name` of the call made at `born` is written, as an `Attribute` without its
+    qualified name.
 
     `order` names the arguments that may be given by their position.
     """

@@ -21,9 +21,9 @@ def split_rows(
 ) -> tuple[Rows, Rows, Rows]:
     """Row numbers of the three parts, each sorted; a fraction of 0 gives an empty part.
 
-    By `time` (N,), the earliest train and the latest test. By `groups` (N,), no group lies in two parts. Else at random,
-    with the shares of `labels` (N,) kept where these are given. Raises `UserError` where a part that was asked for is
-    empty.
+    By `time` (N,), the earliest train and the latest test. By `groups` (N,), no group lies in two parts. Else
+    at random, with the shares of `labels` (N,) kept where these are given. Raises `UserError` where a part
+    that was asked for is empty.
     """
     generator = np.random.default_rng(np.random.SeedSequence([seed, 0x5011]))
     if time is not None:
@@ -37,7 +37,8 @@ def split_rows(
     for name, part, fraction in zip(("training", "validation", "test"), parts, fractions, strict=True):
         if fraction > 0 and len(part) == 0:
             raise UserError(
-                f"data: the {name} part is empty: {size} samples split {fractions}; give it a larger share or more samples"
+                f"data: the {name} part is empty: {size} samples split {fractions}; give it a larger share or"
+                " more samples"
             )
     train, val, test = (np.sort(part) for part in parts)
     return train, val, test
@@ -71,7 +72,8 @@ def _by_group(
 def _by_label(
     labels: NDArray[np.generic], fractions: tuple[float, float, float], generator: np.random.Generator
 ) -> list[Rows]:
-    """Every label's rows are spread evenly over one line, and the line is cut: parts keep the shares of the labels."""
+    """Every label's rows are spread evenly over one line, and the line is cut: parts keep the shares of the
+    labels."""
     position = np.empty(len(labels))
     for label in np.unique(labels):
         rows = generator.permutation(np.flatnonzero(labels == label))

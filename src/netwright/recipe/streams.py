@@ -1,4 +1,4 @@
-"""Random streams keyed by purpose, so that an edit which draws more in one place shifts nothing in another."""
+"""Random streams keyed by purpose, so that an edit which draws more here shifts nothing there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def stream(seed: int, *purpose: str | int) -> int:
 def set_all(seed: int) -> None:
     """Seed the global generators that a user's code may draw from: torch (every device), NumPy and Python."""
     torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():  # torch.manual_seed would format a stack for each accelerator that is not there
+    if (
+        torch.cuda.is_initialized()
+    ):  # torch.manual_seed would format a stack for each accelerator that is not there
         torch.cuda.manual_seed_all(seed)
     np.random.seed(seed % (1 << 32))
     random.seed(seed)

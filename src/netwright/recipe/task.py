@@ -13,13 +13,19 @@ from netwright.values import UserError
 
 TaskName = Literal["classification", "binary", "multilabel", "regression", "custom"]
 TASKS: tuple[TaskName, ...] = ("classification", "binary", "multilabel", "regression", "custom")
-UNIT_LOSSES = ("bce", "mse", "l1", "huber")  # a single output then means a probability or the class number itself
+UNIT_LOSSES = (
+    "bce",
+    "mse",
+    "l1",
+    "huber",
+)  # a single output then means a probability or the class number itself
 WORST_R2 = -1.0  # below it every failure is the same failure; keeps a diverged run from deciding a mean
 
 
 @frozen
 class Task:
-    """`name`, the number of `classes` (or target columns), and whether the kind of `targets` was open to doubt."""
+    """`name`, the number of `classes` (or target columns), and whether the kind of `targets` was open to
+    doubt."""
 
     name: TaskName
     classes: int = 0
@@ -29,8 +35,9 @@ class Task:
 def infer_task(targets: Tensor, width: int | None, loss: str | None) -> Task:
     """The task by the targets (N, ...) first, then by the output's width, then by the loss.
 
-    Whole numbers from 0 without gaps, few against N, are classes; {0, 1} in several columns is multi-label; other
-    numbers are a regression. Few whole numbers that do not start at 0 are classes unless a single output says otherwise.
+    Whole numbers from 0 without gaps, few against N, are classes; {0, 1} in several columns is multi-label;
+    other numbers are a regression. Few whole numbers that do not start at 0 are classes unless a single
+    output says otherwise.
     """
     columns = targets.reshape(len(targets), -1)
     if columns.shape[1] > 1:
@@ -68,8 +75,9 @@ def infer_task(targets: Tensor, width: int | None, loss: str | None) -> Task:
 
 @frozen
 class Metric:
-    """A number over samples. `contributions(outputs, targets)` is (N,), its mean the metric; `None` for a metric of the
-    user's that is no mean, then `whole(outputs, targets)` gives it. `trivial` is what ignoring the inputs reaches."""
+    """A number over samples. `contributions(outputs, targets)` is (N,), its mean the metric; `None` for a
+    metric of the user's that is no mean, then `whole(outputs, targets)` gives it. `trivial` is what
+    ignoring the inputs reaches."""
 
     name: str
     trivial: float
@@ -109,8 +117,9 @@ def labels_of(targets: Tensor) -> Tensor:
 def make_metric(
     metric: str | Callable[..., Any] | None, task: Task, train_targets: Tensor, loss: Any
 ) -> Metric:
-    """The metric by name or from the user's function; by default accuracy, balanced where a class is over 10 times rarer
-    than another, and R² for a regression. Frozen by the training targets. Raises `UserError` for an unknown name."""
+    """The metric by name or from the user's function; by default accuracy, balanced where a class is over 10
+    times rarer than another, and R² for a regression. Frozen by the training targets. Raises `UserError`
+    for an unknown name."""
     if callable(metric):
         return Metric(getattr(metric, "__name__", "metric"), 0.0, 1.0, whole=metric)
     if task.name == "custom":
@@ -150,7 +159,8 @@ def _right(task: Task, at_zero: bool) -> Callable[[Tensor, Tensor], Tensor]:
     def right(outputs: Tensor, targets: Tensor) -> Tensor:
         flat = outputs.reshape(len(outputs), -1)
         single = flat.shape[1] == 1
-        # A single output is a logit (over 0) or, into a loss that wants probabilities, a probability (over 0.5).
+        # A single output is a logit (over 0) or, into a loss that wants probabilities, a
+        # probability (over 0.5).
         decided = decisions(flat - 0.5 if single and not at_zero else flat, task)
         return (decided == labels_of(targets)).double()
 

@@ -93,10 +93,11 @@ def _weights(value: Any) -> tuple[float, ...] | None:
 class Training:
     """Settings of a training. `None` means not given: torch's default then holds.
 
-    `loss(outputs, targets) -> scalar` and `optimizer(parameters, **settings that were given)` may be the user's own;
-    `step(network, batch) -> loss or {"loss": ..., name: value}` replaces forward and loss whole. `schedule` is a name or
-    a function of the share of training done (0…1) that returns a factor of the rate. `clip` bounds the gradient's norm.
-    Raises `UserError` for values that are none of these; what trains badly is a finding, not an error.
+    `loss(outputs, targets) -> scalar` and `optimizer(parameters, **settings that were given)` may be the
+    user's own; `step(network, batch) -> loss or {"loss": ..., name: value}` replaces forward and loss whole.
+    `schedule` is a name or a function of the share of training done (0…1) that returns a factor of the rate.
+    `clip` bounds the gradient's norm. Raises `UserError` for values that are none of these; what trains badly
+    is a finding, not an error.
     """
 
     loss: str | Callable[[Any, Tensor], Tensor] | None = field(default=None, validator=_among("loss", LOSSES))

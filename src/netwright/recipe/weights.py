@@ -1,4 +1,5 @@
-"""Reading weights that exist: safetensors, a Hugging Face folder, `.pt` and `.ckpt` without unpickling objects."""
+"""Reading weights that exist: safetensors, a Hugging Face folder, `.pt` and `.ckpt` without unpickling
+objects."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ _PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.", "state_dict.
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name. Raises `UserError` where the file is missing or is no checkpoint."""
+    """The tensors of a checkpoint by name. Raises `UserError` where it is missing or no checkpoint."""
     import torch
     from safetensors.torch import load_file
 
@@ -53,7 +54,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 def load_into(network: nn.Module, path: str | Path, *, partial: bool = False) -> tuple[str, ...]:
     """Copy a checkpoint into `network` and return the names that were filled.
 
-    Known prefixes are stripped. Raises `UserError`, with the missing and unexpected names, unless all fit or `partial`.
+    Known prefixes are stripped. Raises `UserError`, with the missing and unexpected names, unless all fit or
+    `partial`.
     """
     wanted: dict[str, Any] = dict(network.state_dict())
     given = _without_prefix(read_weights(path), wanted)
@@ -72,8 +74,8 @@ def load_into(network: nn.Module, path: str | Path, *, partial: bool = False) ->
             if names
         ]
         raise UserError(
-            f"{path}: does not fit the network: {len(fits)} of {len(wanted)} tensors match; {'; '.join(parts)};"
-            " --partial loads what fits"
+            f"{path}: does not fit the network: {len(fits)} of {len(wanted)} tensors match;"
+            f" {'; '.join(parts)}; --partial loads what fits"
         )
     network.load_state_dict(fits, strict=False)
     return tuple(fits)

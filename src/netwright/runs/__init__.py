@@ -1,7 +1,7 @@
 """Training a recipe, watching a user's own loop, and the evidence that both leave.
 
-In come recipes and seeds, out go events and frozen `Run`s; layers are captured here and nowhere else (`taps`). This room
-compares nothing, judges nothing, and knows of no finding beyond its type.
+In come recipes and seeds, out go events and frozen `Run`s; layers are captured here and nowhere else
+(`taps`). This room compares nothing, judges nothing, and knows of no finding beyond its type.
 """
 
 from netwright.runs.batch import examine_start

@@ -1,4 +1,5 @@
-"""The augmentations known by name, with random numbers keyed by sample, so that order and batches do not matter."""
+"""The augmentations known by name, with random numbers keyed by sample, so that order and batches do not
+matter."""
 
 from __future__ import annotations
 
@@ -12,10 +13,11 @@ from torch import Tensor
 def augmentation(
     chosen: str | Callable[[Any], Any] | None, samples: int, seed: int
 ) -> Callable[[Any, Tensor], Any] | None:
-    """`augment(inputs, rows)` for one epoch over `samples` training samples; a user's function takes the inputs alone.
+    """`augment(inputs, rows)` for one epoch over `samples` training samples; a user's function takes the
+    inputs alone.
 
-    `noise`: Gaussian, a tenth of the batch's spread. `shift`: images by up to an eighth of their size, zeros coming in.
-    `flip`: images left to right, half of them.
+    `noise`: Gaussian, a tenth of the batch's spread. `shift`: images by up to an eighth of their size, zeros
+    coming in. `flip`: images left to right, half of them.
     """
     if chosen is None:
         return None
@@ -32,7 +34,8 @@ def _noise(seeds: Tensor) -> Callable[[Any, Tensor], Any]:
     def add(inputs: Tensor, rows: Tensor) -> Tensor:
         if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
             return inputs
-        # One generator a batch, keyed by the batch's first sample: the noise of a sample follows the epoch's order.
+        # One generator a batch, keyed by the batch's first sample: the noise of a sample follows
+        # the epoch's order.
         generator = torch.Generator().manual_seed(int(seeds[int(rows[0])]))
         noise = torch.randn(inputs.shape, generator=generator).to(inputs)
         return inputs + 0.1 * inputs.std() * noise

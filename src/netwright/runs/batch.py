@@ -36,7 +36,8 @@ def first_batch(recipe: Recipe, seed: int) -> tuple[Any, Tensor]:
 def examine_start(
     recipe: Recipe, seed: int = 0, device: str = "cpu"
 ) -> tuple[NetworkEvidence, OptimizerEvidence | None, BatchEvidence]:
-    """Build the network, send the first batch through it and back, and take one step; nothing of the user's changes.
+    """Build the network, send the first batch through it and back, and take one step; nothing of the user's
+    changes.
 
     What forward, loss or backward raise is kept in `BatchEvidence.error`; what building raises comes out.
     """
@@ -103,7 +104,9 @@ def _pass(
         except Exception as raised:  # kept: a check may explain it, else the verb shows it as the user's
             error = BatchError(stage, type(raised).__name__, str(raised), raised)
         layers = tap.states()
-    parameters = tuple(parameter_state(name, p, id(p) in held) for name, p in core(network).named_parameters())
+    parameters = tuple(
+        parameter_state(name, p, id(p) in held) for name, p in core(network).named_parameters()
+    )
     if error is None and recipe.settings.step is None:
         known["loss_after"] = _loss_after(recipe, network, optimizer, inputs, targets)
     return BatchEvidence(**known, layers=layers, parameters=parameters, error=error)
@@ -124,7 +127,11 @@ def _loss_after(
 def describe_outputs(outputs: Tensor) -> dict[str, Any]:
     """What the numbers of a batch of outputs (B, ...) look like."""
     flat = outputs.float().reshape(len(outputs), -1)
-    classes = flat if outputs.ndim <= 2 else outputs.float().flatten(2).transpose(1, 2).reshape(-1, outputs.shape[1])
+    classes = (
+        flat
+        if outputs.ndim <= 2
+        else outputs.float().flatten(2).transpose(1, 2).reshape(-1, outputs.shape[1])
+    )
     finite = bool(torch.isfinite(flat).all())
     wide = classes.shape[-1] > 1
     unit = finite and float(flat.min()) >= 0 and float(flat.max()) <= 1

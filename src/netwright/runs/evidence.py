@@ -1,4 +1,5 @@
-"""What checks see: the recipe, its data, its network in one batch, the optimizer, a run and a range test, each optional."""
+"""What checks see: the recipe, its data, its network in one batch, the optimizer, a run and a range test,
+each optional."""
 
 from __future__ import annotations
 
@@ -26,8 +27,9 @@ LOOKED_AT = 4096
 class PartSummary:
     """One part of the data, from up to `LOOKED_AT` samples spread over it; `size` is the true number.
 
-    `mean`, `std`, `low`, `high` (F,) are per feature of a table, per channel of images and series; `bad_inputs` and
-    `bad_targets` count samples with values that are not finite, `bad_rows` are rows of such; `targets` (N, ...) are all.
+    `mean`, `std`, `low`, `high` (F,) are per feature of a table, per channel of images and series;
+    `bad_inputs` and `bad_targets` count samples with values that are not finite, `bad_rows` are rows of such;
+    `targets` (N, ...) are all.
     """
 
     size: int
@@ -82,7 +84,8 @@ class ParameterState:
 
 @frozen
 class BatchError:
-    """What the first batch raised: `stage` is where (`forward`, `loss`, `backward`), `exception` as it was caught."""
+    """What the first batch raised: `stage` is where (`forward`, `loss`, `backward`), `exception` as it was
+    caught."""
 
     stage: str
     kind: str
@@ -94,8 +97,8 @@ class BatchError:
 class BatchEvidence:
     """One real batch through the network with its initial weights, in training mode, forward and backward.
 
-    `rows_sum_to_one` and `rows_log_sum_to_zero` say that outputs are probabilities or their logarithms over the last
-    axis; `loss_after` is the loss on the same batch after one step of the optimizer.
+    `rows_sum_to_one` and `rows_log_sum_to_zero` say that outputs are probabilities or their logarithms over
+    the last axis; `loss_after` is the loss on the same batch after one step of the optimizer.
     """
 
     size: int
@@ -139,7 +142,8 @@ class OptimizerEvidence:
 
 @frozen(eq=False)
 class Evidence:
-    """Everything that is known; `has` says which parts. A check declares what it needs and is skipped without it."""
+    """Everything that is known; `has` says which parts. A check declares what it needs and is skipped without
+    it."""
 
     recipe: Recipe | None = None
     data: DataEvidence | None = None
@@ -236,7 +240,8 @@ def data_evidence(recipe: Recipe) -> DataEvidence:
 
 
 def _kind(inputs: Tensor) -> Kind:
-    """By shape and type: (N, C, H, W) images, (N, F) floats a table, whole numbers (N, T) tokens, (N, T, D) a series."""
+    """By shape and type: (N, C, H, W) images, (N, F) floats a table, whole numbers (N, T) tokens, (N, T, D) a
+    series."""
     if inputs.ndim == 4 or (inputs.ndim == 3 and inputs.dtype == torch.uint8):
         return "image"
     if inputs.ndim <= 2:
@@ -245,7 +250,8 @@ def _kind(inputs: Tensor) -> Kind:
 
 
 def _by_feature(values: Tensor, kind: Kind) -> Tensor:
-    """(M, F): features of a table; channels (axis 1) of images; the last axis of a series; all as one otherwise."""
+    """(M, F): features of a table; channels (axis 1) of images; the last axis of a series; all as one
+    otherwise."""
     if kind == "table":
         return values.reshape(len(values), -1)
     if kind == "image" and values.ndim == 4:

@@ -26,7 +26,9 @@ def outputs_of(result: Any) -> Tensor:
         return outputs_of(result)
     if isinstance(result, (tuple, list)) and result:
         return outputs_of(result[0])
-    raise TypeError(f"the network returned a {type(result).__name__}, not a tensor, a tuple or a dictionary of tensors")
+    raise TypeError(
+        f"the network returned a {type(result).__name__}, not a tensor, a tuple or a dictionary of tensors"
+    )
 
 
 def forward(network: nn.Module, inputs: Any) -> Any:
@@ -35,8 +37,11 @@ def forward(network: nn.Module, inputs: Any) -> Any:
 
 
 @torch.no_grad()
-def predict(network: nn.Module, samples: Samples, batch_size: int = EVALUATION_BATCH) -> tuple[Tensor, Tensor]:
-    """Outputs (N, ...) and targets (N, ...) in evaluation mode, on the device of the samples; the mode is put back."""
+def predict(
+    network: nn.Module, samples: Samples, batch_size: int = EVALUATION_BATCH
+) -> tuple[Tensor, Tensor]:
+    """Outputs (N, ...) and targets (N, ...) in evaluation mode, on the device of the samples; the mode is put
+    back."""
     was_training = network.training
     network.eval()
     try:

@@ -17,9 +17,10 @@ FACTOR = 10**0.5
 
 @frozen
 class RangeTest:
-    """`rates` ascending, `falls`: the share by which each lowered the loss from `start` over `steps` steps (negative: it
-    rose; −1 at most counts; not finite is −1). `largest_falling_rate` is the last up to which the loss falls by a tenth
-    of the best fall without having failed before, `best_rate` the one that falls furthest."""
+    """`rates` ascending, `falls`: the share by which each lowered the loss from `start` over `steps` steps
+    (negative: it rose; −1 at most counts; not finite is −1). `largest_falling_rate` is the last up to
+    which the loss falls by a tenth of the best fall without having failed before, `best_rate` the one that
+    falls furthest."""
 
     rates: tuple[float, ...]
     falls: tuple[float, ...]
@@ -45,13 +46,21 @@ class RangeTest:
 
 
 def range_test(
-    recipe: Recipe, *, seed: int = 0, steps: int = 30, device: str = "cpu", low: float = 1e-6, high: float = 100.0
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    steps: int = 30,
+    device: str = "cpu",
+    low: float = 1e-6,
+    high: float = 100.0,
 ) -> RangeTest | None:
-    """Train `steps` batches from the same initial weights at every rate of a grid with factor √10, schedule off.
+    """Train `steps` batches from the same initial weights at every rate of a grid with factor √10, schedule
+    off.
 
-    The loss is that of the recipe, averaged over its last quarter of steps; the start is the mean over the same batches
-    before any step. `None` for a recipe whose start gives no finite loss. Source: Smith, Cyclical Learning Rates (2017),
-    section 3.3, as separate runs instead of one sweep, so that a rate is not judged by what a smaller one reached.
+    The loss is that of the recipe, averaged over its last quarter of steps; the start is the mean over the
+    same batches before any step. `None` for a recipe whose start gives no finite loss. Source: Smith,
+    Cyclical Learning Rates (2017), section 3.3, as separate runs instead of one sweep, so that a rate is not
+    judged by what a smaller one reached.
     """
     if recipe.settings.step is not None:
         return None

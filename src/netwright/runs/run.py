@@ -17,7 +17,8 @@ TRACED = (
 
 @frozen(eq=False)
 class LayerTraces:
-    """Statistics (L, S, K) of L layers at S sampled steps; the K are `TRACED`, NaN where there was nothing to measure.
+    """Statistics (L, S, K) of L layers at S sampled steps; the K are `TRACED`, NaN where there was nothing to
+    measure.
 
     `update_ratio` is the norm of a step's change of the weight over the norm of the weight.
     """
@@ -43,9 +44,9 @@ class LayerTraces:
 class Run:
     """A finished training. Losses are means over samples; scores are the yardstick's metric.
 
-    `step_loss` (steps,), `epoch_loss`, `val_loss`, `val_score` (epochs,). `contributions[part]` (N,) have the score of the
-    part as their mean, `sample_loss[part]` (N,) and `outputs[part]` (N, ...) come from the last weights. What was not
-    measured is absent.
+    `step_loss` (steps,), `epoch_loss`, `val_loss`, `val_score` (epochs,). `contributions[part]` (N,) have the
+    score of the part as their mean, `sample_loss[part]` (N,) and `outputs[part]` (N, ...) come from the last
+    weights. What was not measured is absent.
     """
 
     key: str
@@ -103,7 +104,7 @@ class Run:
     @staticmethod
     def restore(document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Run:
         """The run that `document` and `arrays` were made of, without its weights."""
-        groups: dict[str, dict[str, Any]] = {"contributions": {}, "sample_loss": {}, "outputs": {}}
+        groups: dict[str, Any] = {"contributions": {}, "sample_loss": {}, "outputs": {}}
         for name, values in arrays.items():
             group, dot, part = name.partition(".")
             if dot:
@@ -115,7 +116,7 @@ class Run:
             arrays["layers"],
         )
         plain = {k: v for k, v in document.items() if not k.startswith("layer_")}
-        curves = {k: arrays[k] for k in ("step_loss", "epoch_loss", "val_loss", "val_score")}
+        curves: dict[str, Any] = {k: arrays[k] for k in ("step_loss", "epoch_loss", "val_loss", "val_score")}
         # Numbers that were not finite are null in JSON; a score is always a number.
         plain["scores"] = {k: float("nan") if v is None else v for k, v in plain["scores"].items()}
         return Run(**plain, **curves, **groups, layers=layers)

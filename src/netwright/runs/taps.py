@@ -1,7 +1,8 @@
-"""The one capture of layers: statistics of what goes through every leaf module in one forward and backward pass.
+"""The one capture of layers: statistics of what goes through every leaf module in one forward and backward
+pass.
 
-Hooks are on the modules only while a `Tap` is open; statistics are computed on the device and fetched together at the
-end, so that a step which is not tapped pays nothing and a tapped one synchronises once.
+Hooks are on the modules only while a `Tap` is open; statistics are computed on the device and fetched
+together at the end, so that a step which is not tapped pays nothing and a tapped one synchronises once.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ _RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CE
 class LayerState:
     """A leaf module in one pass over B inputs. Shares are 0…1, `None` where there was nothing to measure.
 
-    `mean`, `std`: over all values of the output. `zeros`: share of values that are exactly 0. `dead`: share of units
-    (channels, or features) that are 0 for every input. `saturated`: share of values at the flat ends of a bounded
-    activation. `gradient`: root mean square of the loss's gradient at the output, times B. `offset`, `spread`: of the
-    input's features, the largest distance of a mean from 0 in standard deviations, and the ratio of the extreme
-    standard deviations. `histogram`: counts of the output's values in 16 equal bins.
+    `mean`, `std`: over all values of the output. `zeros`: share of values that are exactly 0. `dead`: share
+    of units (channels, or features) that are 0 for every input. `saturated`: share of values at the flat ends
+    of a bounded activation. `gradient`: root mean square of the loss's gradient at the output, times B.
+    `offset`, `spread`: of the input's features, the largest distance of a mean from 0 in standard deviations,
+    and the ratio of the extreme standard deviations. `histogram`: counts of the output's values in 16 equal
+    bins.
     """
 
     name: str
@@ -49,7 +51,8 @@ class LayerState:
 
 
 class Tap:
-    """Listens to `network` for one pass: `with Tap(network) as tap: loss(network(x)).backward()`, then `tap.states()`."""
+    """Listens to `network` for one pass: `with Tap(network) as tap: loss(network(x)).backward()`, then
+    `tap.states()`."""
 
     def __init__(self, network: nn.Module, *, histograms: bool = False) -> None:
         self.histograms = histograms
@@ -94,7 +97,11 @@ class Tap:
                     values["saturated"] = _saturated(module, floating)
                 if self.histograms:
                     self._bins[name] = torch.histc(floating.nan_to_num(0.0, 0.0, 0.0), BINS)
-            if given is not None and given.is_floating_point() and any(True for _ in module.parameters(recurse=False)):
+            if (
+                given is not None
+                and given.is_floating_point()
+                and any(True for _ in module.parameters(recurse=False))
+            ):
                 values["input_mean"], values["input_std"] = _mean_and_std(given.detach().float())
         if output.requires_grad:
             size = len(output) if output.ndim else 1
@@ -110,7 +117,9 @@ class Tap:
         bins = {name: tuple(int(c) for c in counts.tolist()) for name, counts in self._bins.items()}
         return tuple(self._state(name, found[name], bins) for name in self._order)
 
-    def _state(self, name: str, found: Mapping[str, float], bins: Mapping[str, tuple[int, ...]]) -> LayerState:
+    def _state(
+        self, name: str, found: Mapping[str, float], bins: Mapping[str, tuple[int, ...]]
+    ) -> LayerState:
         module, given, made = self._seen[name]
         return LayerState(
             name,
@@ -125,7 +134,9 @@ class Tap:
 
 
 def _keep_gradient(values: dict[str, Tensor], gradient: Tensor, size: int) -> None:
-    values["gradient"] = torch.linalg.vector_norm(gradient.detach().float()) * (size / gradient.numel() ** 0.5)
+    values["gradient"] = torch.linalg.vector_norm(gradient.detach().float()) * (
+        size / gradient.numel() ** 0.5
+    )
 
 
 def _mean_and_std(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,8 +146,8 @@ def _mean_and_std(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _fires_by_unit(values: Tensor) -> Tensor:
-    """(units,) whether a unit is other than 0 for any input: a channel (axis 1) of images (N, C, H, W); of (N, T, D) or
-    (N, C, L), where either axis may be the units', the last one; else a feature."""
+    """(units,) whether a unit is other than 0 for any input: a channel (axis 1) of images (N, C, H, W); of
+    (N, T, D) or (N, C, L), where either axis may be the units', the last one; else a feature."""
     if values.ndim >= 4:
         by_unit = values.flatten(2)
         return (by_unit.amax((0, 2)) != 0) | (by_unit.amin((0, 2)) != 0)

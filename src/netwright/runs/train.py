@@ -33,9 +33,14 @@ class Clocks:
 
 
 def tapped_steps(total: int) -> frozenset[int]:
-    """The steps whose layers are recorded: the first, the last and some between; about 1 % of a short training."""
+    """The steps whose layers are recorded: the first, the last and some between; about 1 % of a short
+    training."""
     count = min(MAX_TAPPED, max(3, total // 100))
-    return frozenset(round(k * (total - 1) / (count - 1)) for k in range(count)) if total > count else frozenset(range(total))
+    return (
+        frozenset(round(k * (total - 1) / (count - 1)) for k in range(count))
+        if total > count
+        else frozenset(range(total))
+    )
 
 
 def train(
@@ -57,10 +62,10 @@ def train(
 ) -> Generator[RunStarted | EpochEnded | RunEnded, None, Run]:
     """Train `recipe` with `seed` and yield its events; the generator's value is the `Run`.
 
-    `epochs` shortens (or lengthens) the training with its schedule compressed; `stop(event)` ends it after an epoch.
-    A loss that is not finite ends the training, and the last weights are scored. With `checkpoint` the state of the last
-    epoch is kept there, and a training that finds it goes on from it to the same bits as one never interrupted. Test data
-    are never read here. Raises what the user's code raises.
+    `epochs` shortens (or lengthens) the training with its schedule compressed; `stop(event)` ends it after an
+    epoch. A loss that is not finite ends the training, and the last weights are scored. With `checkpoint` the
+    state of the last epoch is kept there, and a training that finds it goes on from it to the same bits as
+    one never interrupted. Test data are never read here. Raises what the user's code raises.
     """
     settings, yardstick = recipe.settings, recipe.yardstick
     total_epochs = settings.epochs if epochs is None else epochs
@@ -81,7 +86,9 @@ def train(
     stopped = False
     seen: tuple[Tensor, Tensor] | None = None  # validation outputs and targets of the weights as they are
     with seeded(seed, "training"), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Using a target size")  # the finding target-shape says it better
+        warnings.filterwarnings(
+            "ignore", message="Using a target size"
+        )  # the finding target-shape says it better
         for epoch in range(start, total_epochs):
             set_all(stream(seed, "dropout", epoch))
             mean_loss, finite = state.epoch(epoch)
@@ -101,7 +108,9 @@ def train(
                 stopped = True
                 break
         kept = _scored(recipe, network, {"train": samples, "val": val}, score_parts, keep_outputs, seen)
-    scores = {p: yardstick.metric.score(recipe.judged(guess), goal) for p, (guess, goal) in kept.pairs.items()}
+    scores = {
+        p: yardstick.metric.score(recipe.judged(guess), goal) for p, (guess, goal) in kept.pairs.items()
+    }
     run = Run(
         key=key,
         fingerprint=recipe.fingerprint,
@@ -169,12 +178,13 @@ class _State:
             (lambda: torch.autocast(device.type, dtype=half)) if half is not None else contextlib.nullcontext
         )
         self._scaler = torch.amp.GradScaler(device.type) if half is torch.float16 else None
+        self._wants_closure = isinstance(self.optimizer, torch.optim.LBFGS)
         one_tensor = isinstance(getattr(samples, "inputs", None), Tensor)
         self._plain = half is None and self.loss is not None and one_tensor
         self._parameters = [p for p in network.parameters() if p.requires_grad]
 
     def epoch(self, epoch: int) -> tuple[float, bool]:
-        """One pass over the training samples: the mean loss over samples, and whether every loss was finite."""
+        """One pass over the training samples: the mean loss over them, and whether every loss was finite."""
         self.network.train()
         losses: list[Tensor] = []
         sizes: list[int] = []
@@ -213,7 +223,9 @@ class _State:
     def _augmentation(self, epoch: int) -> Callable[[Any, Tensor], Any] | None:
         from netwright.runs.augment import augmentation
 
-        return augmentation(self.settings.augment, len(self.samples), stream(self.seed, "augmentation", epoch))
+        return augmentation(
+            self.settings.augment, len(self.samples), stream(self.seed, "augmentation", epoch)
+        )
 
     def _schedule(self, epoch: int, step: int) -> None:
         if self.settings.schedule is None:
@@ -224,6 +236,8 @@ class _State:
             group["lr"] = rate * factor
 
     def _step(self, inputs: Any, targets: Tensor) -> Tensor:
+        if self._wants_closure:
+            return self._closed_step(inputs, targets)
         if self._plain:
             loss = self.loss(outputs_of(self.network(inputs)), targets)  # type: ignore[misc]
         else:
@@ -232,6 +246,17 @@ class _State:
         self.optimizer.zero_grad(set_to_none=True)
         self._backward_and_update(loss)
         return loss.detach()
+
+    def _closed_step(self, inputs: Any, targets: Tensor) -> Tensor:
+        """One step of an optimizer that evaluates the loss itself, several times."""
+
+        def closure() -> Tensor:
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = self._loss(inputs, targets)
+            loss.backward()
+            return loss
+
+        return self.optimizer.step(closure).detach()  # type: ignore[arg-type, union-attr]
 
     def _loss(self, inputs: Any, targets: Tensor) -> Tensor:
         if self.settings.step is not None:

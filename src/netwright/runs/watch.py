@@ -13,7 +13,13 @@ from torch import Tensor, nn
 
 from netwright.recipe.edits import core
 from netwright.runs.batch import describe_outputs, parameter_state
-from netwright.runs.evidence import BatchEvidence, Evidence, NetworkEvidence, OptimizerEvidence, ParameterState
+from netwright.runs.evidence import (
+    BatchEvidence,
+    Evidence,
+    NetworkEvidence,
+    OptimizerEvidence,
+    ParameterState,
+)
 from netwright.runs.taps import LayerState, Tap
 from netwright.values import UserError
 
@@ -21,9 +27,11 @@ EVERY = 50
 
 
 class Trace:
-    """What was seen of a loop. `step(loss)` once an iteration, anywhere after the loss exists; `close()` is optional.
+    """What was seen of a loop. `step(loss)` once an iteration, anywhere after the loss exists; `close()` is
+    optional.
 
-    The layers of the first pass and of every `every`-th are recorded; hooks are on the network only during those.
+    The layers of the first pass and of every `every`-th are recorded; hooks are on the network only during
+    those.
     """
 
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, *, every: int = EVERY) -> None:
@@ -41,7 +49,8 @@ class Trace:
         self._tap: Tap | None = None
         self._pending: Tap | None = None
         self._handles = [network.register_forward_hook(self._seen)]
-        # Which parameters a gradient reaches is asked of autograd itself: whether step() stands before backward() or after
+        # Which parameters a gradient reaches is asked of autograd itself: whether step() stands
+        # before backward() or after
         # zero_grad() is the loop's own business.
         for name, parameter in core(network).named_parameters():
             if parameter.requires_grad:
@@ -72,7 +81,10 @@ class Trace:
         """Note one iteration's loss. Raises `UserError` for a loss that is no single number."""
         if isinstance(loss, Tensor):
             if loss.numel() != 1:
-                raise UserError(f"trace.step: the loss has {loss.numel()} values; give the scalar that backward() is called on")
+                raise UserError(
+                    f"trace.step: the loss has {loss.numel()} values; give the scalar that backward() is"
+                    " called on"
+                )
             value = loss.detach().reshape(())
         else:
             value = torch.tensor(float(loss))
@@ -149,9 +161,12 @@ class Trace:
 
 
 def watch(network: nn.Module, optimizer: torch.optim.Optimizer, *, every: int = EVERY) -> Trace:
-    """Watch a loop of the user's own: `trace = nw.watch(network, optimizer)`, then `trace.step(loss)` in each iteration."""
+    """Watch a loop of the user's own: `trace = nw.watch(network, optimizer)`, then `trace.step(loss)` in each
+    iteration."""
     if not isinstance(network, nn.Module):
-        raise UserError(f"watch: a {type(network).__name__} is no network; give an nn.Module and its optimizer")
+        raise UserError(
+            f"watch: a {type(network).__name__} is no network; give an nn.Module and its optimizer"
+        )
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise UserError(f"watch: a {type(optimizer).__name__} is no optimizer of torch")
     return Trace(network, optimizer, every=every)

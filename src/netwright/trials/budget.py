@@ -14,7 +14,8 @@ CLAIM_SEEDS = 5
 
 @frozen
 class Pace:
-    """What one training of the baseline costs: wall seconds on one worker, steps, epochs; `workers` run at a time."""
+    """What one training of the baseline costs: wall seconds on one worker, steps, epochs; `workers` run at a
+    time."""
 
     seconds: float
     steps: int
@@ -30,7 +31,8 @@ class Pace:
 
 @define
 class Meter:
-    """Counts what is spent; `clock` gives wall seconds and is handed in, `credit` is what remembered trainings cost."""
+    """Counts what is spent; `clock` gives wall seconds and is handed in, `credit` is what remembered
+    trainings cost."""
 
     budget: Budget
     clock: Callable[[], float]
@@ -61,7 +63,7 @@ class Meter:
         self.credit += seconds_remembered
 
     def affords(self, pace: Pace, trainings: float, reserve: float = 0.0) -> bool:
-        """Whether so many trainings of the baseline's length fit into what is left, keeping `reserve` more."""
+        """Whether so many of the baseline's trainings fit into what is left, keeping `reserve` more."""
         return self.left >= pace.in_unit(self.budget, trainings + reserve)
 
 
@@ -85,12 +87,13 @@ def make_plan(budget: Budget, pace: Pace, spent: float = 0.0) -> Plan:
         buys = f"static checks, probes, a range test and {pairs} proxy pairs of {proxy} epochs; no verdicts"
     else:
         level = "claims"
-        # A third goes to screening, a confirmation needs up to ten seeds of candidate and control, the end ten more.
+        # A third goes to screening, a confirmation needs up to ten seeds of candidate and control,
+        # the end ten more.
         confirmations = max(1, min(12, int((trainings * 0.6 - claim) / claim)))
         proxy = max(1, math.ceil(pace.epochs / 3))
         buys = (
-            f"about {trainings:,.0f} trainings: a baseline of {CLAIM_SEEDS} seeds, screening of {proxy} epochs,"
-            f" up to {confirmations} confirmations of {CLAIM_SEEDS} paired seeds or more"
+            f"about {trainings:,.0f} trainings: a baseline of {CLAIM_SEEDS} seeds, screening of {proxy}"
+            f" epochs, up to {confirmations} confirmations of {CLAIM_SEEDS} paired seeds or more"
         )
     return Plan(
         level=level,  # type: ignore[arg-type]

@@ -22,13 +22,14 @@ from netwright.values import EpochEnded, RunEnded, RunFailed, RunStarted, UserCo
 RunEvent = RunStarted | EpochEnded | RunEnded | RunFailed
 START_SECONDS = 120.0
 OPTIONS = (
-    "seed", "epochs", "purpose", "keep_weights", "keep_outputs", "tapped", "max_seconds", "max_steps", "device",
+    "seed", "epochs", "purpose", "keep_weights", "keep_outputs", "tapped", "max_seconds", "max_steps",
+    "device",
 )  # fmt: skip
 
 
 @frozen(eq=False)
 class Job:
-    """One training to be made: `epochs` `None` is the recipe's own length; `max_seconds` ends it as failed."""
+    """One training to be made: `epochs=None` is the recipe's own length; `max_seconds` ends it as failed."""
 
     recipe: Recipe
     seed: int
@@ -143,7 +144,8 @@ def run_job(job: Job, clocks: Clocks) -> Iterator[RunEvent | Run | Failure]:
 
 @frozen
 class Parcel:
-    """A recipe as it travels: by the name of its source, or pickled by value where it was written in a notebook.
+    """A recipe as it travels: by the name of its source, or pickled by value where it was written in a
+    notebook.
 
     `data` is the fingerprint of the data that the worker must find too.
     """
@@ -188,10 +190,7 @@ class _Worker:
 
     def give(self, job: Job, parcel: Parcel) -> None:
         self.job = job
-        options = {
-            a: getattr(job, a)
-            for a in OPTIONS
-        }
+        options = {a: getattr(job, a) for a in OPTIONS}
         self.link.send((parcel, options))
 
     def end(self) -> None:
@@ -242,7 +241,11 @@ class LocalEngine:
             code = worker.process.wait()
             self._workers.remove(worker)
             worker.end()
-            how = f"signal {-code}{' (out of memory?)' if code == -9 else ''}" if code < 0 else f"exit code {code}"
+            how = (
+                f"signal {-code}{' (out of memory?)' if code == -9 else ''}"
+                if code < 0
+                else f"exit code {code}"
+            )
             result = Failure(job.key, "died", f"its process died ({how})")
         else:
             if not isinstance(message, (Run, Failure)):

@@ -35,7 +35,8 @@ class Contender:
 
 @frozen(eq=False)
 class Screened:
-    """A contender after a rung: the mean difference to the baseline's validation score, `None` where it failed."""
+    """A contender after a rung: the mean difference to the baseline's validation score, `None` where it
+    failed."""
 
     contender: Contender
     effect: float | None
@@ -73,9 +74,7 @@ class Claim:
     candidate: tuple[Run, ...] = ()
 
 
-def run_all(
-    engine: Engine, jobs: Sequence[Job]
-) -> Generator[RunEvent, None, list[Run | Failure]]:
+def run_all(engine: Engine, jobs: Sequence[Job]) -> Generator[RunEvent, None, list[Run | Failure]]:
     """All jobs' outcomes in the order of the jobs; the events are passed on."""
     results: list[Run | Failure | None] = [None] * len(jobs)
     for item in outcomes(engine, jobs):
@@ -97,13 +96,16 @@ def screen(
     keep: int | None = None,
     max_seconds: float | None = None,
 ) -> Generator[RunEvent | IdeaScreened, None, list[Screened]]:
-    """Each contender against the baseline on the same few seeds, `epochs` long with its own schedule compressed.
+    """Each contender against the baseline on the same few seeds, `epochs` long with its own schedule
+    compressed.
 
-    Ranks, claims nothing. `keep` is how many go on (the others' events say dropped); contenders that may win `late` are
-    ranked beside the others but never dropped at less than full length.
+    Ranks, claims nothing. `keep` is how many go on (the others' events say dropped); contenders that may win
+    `late` are ranked beside the others but never dropped at less than full length.
     """
     full = recipe.settings.epochs
-    jobs = [Job(recipe, s, epochs, "screening: baseline", max_seconds=max_seconds, device=device) for s in seeds]
+    jobs = [
+        Job(recipe, s, epochs, "screening: baseline", max_seconds=max_seconds, device=device) for s in seeds
+    ]
     for contender in contenders:
         changed = recipe.with_edits(*contender.edits)
         length = max(1, round(changed.settings.epochs * epochs / full))
@@ -155,17 +157,24 @@ def claim(
     max_seconds: float | None = None,
     control_epochs: int | None = None,
 ) -> Generator[RunEvent | TrialEnded, None, Claim]:
-    """Baseline and candidate both run on the given fresh seeds; the verdict by METHOD's rules, Holm over the ledger.
+    """Baseline and candidate both run on the given fresh seeds; the verdict by METHOD's rules, Holm over the
+    ledger.
 
-    Where the candidate costs over 10 % more processor time, the control is the unchanged recipe given the same seconds.
-    `control_epochs=0` is for a recipe that cannot take a step: its untrained network is then the control.
+    Where the candidate costs over 10 % more processor time, the control is the unchanged recipe given the
+    same seconds. `control_epochs=0` is for a recipe that cannot take a step: its untrained network is then
+    the control.
     """
     changed = recipe.with_edits(*contender.edits)
 
     def jobs(of: Recipe, label: str, epochs: int | None = None) -> list[Job]:
-        return [Job(of, s, epochs, f"confirmation: {label}", max_seconds=max_seconds, device=device) for s in seeds]
+        return [
+            Job(of, s, epochs, f"confirmation: {label}", max_seconds=max_seconds, device=device)
+            for s in seeds
+        ]
 
-    results = yield from run_all(engine, [*jobs(recipe, "baseline", control_epochs), *jobs(changed, contender.label)])
+    results = yield from run_all(
+        engine, [*jobs(recipe, "baseline", control_epochs), *jobs(changed, contender.label)]
+    )
     control, candidate = results[: len(seeds)], results[len(seeds) :]
     failure = next((r for r in results if isinstance(r, Failure)), None)
     margin = margin_of(recipe)
@@ -208,7 +217,9 @@ def _judge(
     if len(pairs) < max(2, count - 2):
         ledger.enter(1.0)
         reason = f"diverged on {diverged} of {count} seeds (control: {before})"
-        return _verdict(contender, "failed", count, changed, reason=reason, margin=margin, diverged=diverged), kept
+        return _verdict(
+            contender, "failed", count, changed, reason=reason, margin=margin, diverged=diverged
+        ), kept
     comparison = compare_runs(recipe, [c for c, _ in pairs], [o for _, o in pairs])
     rejected = ledger.enter(comparison.p_value)
     word = word_of(comparison, rejected, margin)
@@ -243,7 +254,9 @@ def _judge(
     )
 
 
-def compare_runs(recipe: Recipe, control: Sequence[Run], candidate: Sequence[Run], part: str = "val") -> Comparison:
+def compare_runs(
+    recipe: Recipe, control: Sequence[Run], candidate: Sequence[Run], part: str = "val"
+) -> Comparison:
     """Paired runs on one part of the data, with the samples' contributions where the metric has them."""
     groups = recipe.data.parts.val_groups if part == "val" else None
     return compare(

@@ -22,8 +22,8 @@ class Comparison:
 
     `effect` is the mean of the paired differences, `low`, `high` its 95 % paired-t interval; `low_samples`,
     `high_samples` the 95 % interval of the crossed bootstrap over seeds × samples, `None` where there are no
-    contributions of samples. `p_value` is two-sided, the larger of both. `spread` is the standard deviation of the
-    differences; `narrow` the 90 % paired-t interval.
+    contributions of samples. `p_value` is two-sided, the larger of both. `spread` is the standard deviation
+    of the differences; `narrow` the 90 % paired-t interval.
     """
 
     effect: float
@@ -38,7 +38,8 @@ class Comparison:
 
 
 def t_interval(differences: Numbers, level: float) -> tuple[float, float]:
-    """Student's interval of the mean of (n,) differences; infinite for a single one, a point where all are equal."""
+    """Student's interval of the mean of (n,) differences; infinite for a single one, a point where all are
+    equal."""
     n = len(differences)
     mean = float(differences.mean())
     if n < 2:
@@ -48,7 +49,8 @@ def t_interval(differences: Numbers, level: float) -> tuple[float, float]:
 
 
 def t_p_value(differences: Numbers) -> float:
-    """Two-sided p-value of a mean of zero; 1 where all differences are 0, 0 where all are the same other number."""
+    """Two-sided p-value of a mean of zero; 1 where all differences are 0, 0 where all are the same other
+    number."""
     n = len(differences)
     if n < 2:
         return 1.0
@@ -59,12 +61,17 @@ def t_p_value(differences: Numbers) -> float:
 
 
 def crossed_bootstrap(
-    differences: Numbers, *, groups: NDArray[np.int64] | None = None, seed: int = 0, resamples: int = RESAMPLES
+    differences: Numbers,
+    *,
+    groups: NDArray[np.int64] | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> Numbers:
-    """(resamples,) means of `differences` (seeds, samples) with seeds and samples drawn anew, each with replacement.
+    """(resamples,) means of `differences` (seeds, samples) with seeds and samples drawn anew, each with
+    replacement.
 
-    `groups` (samples,) are drawn as units where samples are not independent. Source: Owen, The pigeonhole bootstrap
-    (Annals of Applied Statistics, 2007), which is conservative for crossed random effects.
+    `groups` (samples,) are drawn as units where samples are not independent. Source: Owen, The pigeonhole
+    bootstrap (Annals of Applied Statistics, 2007), which is conservative for crossed random effects.
     """
     seeds, samples = differences.shape
     generator = np.random.default_rng(seed)
@@ -81,7 +88,9 @@ def crossed_bootstrap(
     means = np.empty(resamples)
     block = max(1, 2_000_000 // max(units, 1))
     for start in range(0, resamples, block):
-        drawn = generator.multinomial(units, np.full(units, 1 / units), size=min(block, resamples - start))  # (b, units)
+        drawn = generator.multinomial(
+            units, np.full(units, 1 / units), size=min(block, resamples - start)
+        )  # (b, units)
         rows = by_seed[start : start + len(drawn)] @ sums  # (b, units)
         means[start : start + len(drawn)] = (rows * drawn).sum(1) / (drawn @ sizes)
     return means
@@ -96,7 +105,8 @@ def compare(
     groups: NDArray[np.int64] | None = None,
     seed: int = 0,
 ) -> Comparison:
-    """Scores (seeds,) of both, and their contributions (seeds, samples) where the metric is a mean over samples."""
+    """Scores (seeds,) of both, and their contributions (seeds, samples) where the metric is a mean over
+    samples."""
     differences = np.asarray(candidate, dtype=np.float64) - np.asarray(control, dtype=np.float64)
     low, high = t_interval(differences, 0.95)
     p_value = t_p_value(differences)
@@ -126,9 +136,9 @@ def compare(
 def holm_alpha(p_values: list[float], planned: int, alpha: float = 0.05) -> list[bool]:
     """Which of the hypotheses tested so far are rejected when `planned` will be tested in the whole run.
 
-    Holm's step-down with the untested ones taken as not yet rejected. A decision made early is never taken back by a
-    later one: an untested p-value that turns out smaller only moves the others to a more lenient threshold, unless it is
-    itself not rejected, and then it is larger than theirs. Source: Holm (1979).
+    Holm's step-down with the untested ones taken as not yet rejected. A decision made early is never taken
+    back by a later one: an untested p-value that turns out smaller only moves the others to a more lenient
+    threshold, unless it is itself not rejected, and then it is larger than theirs. Source: Holm (1979).
     """
     planned = max(planned, len(p_values))
     order = sorted(range(len(p_values)), key=lambda k: p_values[k])
@@ -152,8 +162,8 @@ def holm_adjusted(p_values: list[float], planned: int) -> list[float]:
 
 
 def word_of(comparison: Comparison, rejected: bool, margin: float) -> Word:
-    """`helps` and `hurts` where zero is excluded after the correction, in both intervals; `no difference` where the 90 %
-    interval lies within ± `margin`; `unclear` else."""
+    """`helps` and `hurts` where zero is excluded after the correction, in both intervals; `no difference`
+    where the 90 % interval lies within ± `margin`; `unclear` else."""
     low, high = comparison.low, comparison.high
     samples_low = comparison.low_samples if comparison.low_samples is not None else low
     samples_high = comparison.high_samples if comparison.high_samples is not None else high
@@ -167,7 +177,8 @@ def word_of(comparison: Comparison, rejected: bool, margin: float) -> Word:
 
 
 def seeds_needed(effect: float, spread: float) -> int:
-    """5 seeds, 10 where the effect seen in screening is below two standard deviations; fixed before any is run."""
+    """5 seeds, 10 where the effect seen in screening is below two standard deviations; fixed before any is
+    run."""
     return 5 if spread == 0 or abs(effect) >= 2 * spread else 10
 
 

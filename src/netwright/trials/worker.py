@@ -1,4 +1,5 @@
-"""The process that trains: `python -m netwright.trials.worker ADDRESS` takes jobs from a connection until it closes."""
+"""The process that trains: `python -m netwright.trials.worker ADDRESS` takes jobs from a connection until it
+closes."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from typing import Any
 
 
 def main(address: str) -> None:
-    """Serve jobs. What arrives is unpickled: it comes from the same user's own process, over a keyed connection."""
+    """Serve jobs. What arrives is unpickled: it comes from the same user's own process, over a keyed
+    connection."""
     link = connection.Client(address, authkey=bytes.fromhex(os.environ.pop("NETWRIGHT_WORKER_KEY")))
     import torch
 
@@ -49,7 +51,9 @@ def _warm_up() -> None:
 
     layer = torch.nn.Conv2d(1, 1, 3)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
-    torch.nn.functional.cross_entropy(layer(torch.zeros(4, 1, 8, 8)).flatten(1), torch.zeros(4).long()).backward()
+    torch.nn.functional.cross_entropy(
+        layer(torch.zeros(4, 1, 8, 8)).flatten(1), torch.zeros(4).long()
+    ).backward()
     optimizer.step()
 
 
@@ -64,7 +68,8 @@ def _open(parcel: Any) -> Any:
     recipe = load(f"{parcel.source}:{parcel.name}", extensions=parcel.extensions)
     if recipe.data.parts.fingerprint != parcel.data:
         raise UserError(
-            f"{parcel.source}: makes other data each time it is loaded; seed what is random in it, or save the data first"
+            f"{parcel.source}: makes other data each time it is loaded; seed what is random in it, or save"
+            " the data first"
         )
     return recipe
 

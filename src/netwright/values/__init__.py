@@ -1,7 +1,7 @@
 """What flows between the rooms: frozen values and their JSON.
 
-In come plain numbers and names, out go `Place`, `Edit`, `Finding`, `Verdict`, `Budget`, the events and the results that
-verbs return. This room knows no torch, no file, no clock, and no other room.
+In come plain numbers and names, out go `Place`, `Edit`, `Finding`, `Verdict`, `Budget`, the events and the
+results that verbs return. This room knows no torch, no file, no clock, and no other room.
 """
 
 from netwright.values.budget import Budget, Plan, duration

@@ -59,8 +59,9 @@ def duration(seconds: float) -> str:
 class Plan:
     """What a budget buys for one recipe (METHOD: 'Budgets, from a second to a day').
 
-    `level`: `static` (checks that train nothing), `probes` (one-batch probes, a range test), `proxies` (shortened
-    trainings, which claim nothing), `claims` (paired seeds at full length). `trainings` are full ones that fit.
+    `level`: `static` (checks that train nothing), `probes` (one-batch probes, a range test), `proxies`
+    (shortened trainings, which claim nothing), `claims` (paired seeds at full length). `trainings` are full
+    ones that fit.
     """
 
     level: Level

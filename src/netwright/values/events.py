@@ -1,6 +1,7 @@
 """The typed events of long work: the terminal, the journal, the report and a test read the same stream.
 
-Every event is frozen and goes to JSON and back; `run` is the key of one training (its fingerprint, seed and horizon).
+Every event is frozen and goes to JSON and back; `run` is the key of one training (its fingerprint, seed and
+horizon).
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class RunStarted:
 
 @frozen
 class EpochEnded:
-    """`loss` is the mean over the epoch's training samples; `val_score` the metric; `None` where there is no validation."""
+    """`loss` is the mean over the epoch's training samples; `val_score` the metric; `None` where there is no
+    validation."""
 
     run: str
     epoch: int
@@ -117,7 +119,7 @@ class ConfirmationEnded:
 
 @frozen
 class IdeaScreened:
-    """An idea's place in the screening, which claims nothing; `effect` is `None` where its training failed."""
+    """An idea's place in the screening, which claims nothing; `effect` is `None` where it failed."""
 
     idea: str
     edit: Edit
@@ -144,7 +146,8 @@ class RoundEnded:
 
 @frozen
 class TestScored:
-    """Test data were scored, baseline and result together; `looks` counts how often these samples were looked at."""
+    """Test data were scored, baseline and result together; `looks` counts how often these samples were looked
+    at."""
 
     __test__ = False  # pytest: not a test class
 

@@ -17,9 +17,9 @@ Severity = Literal["error", "warning", "note"]
 class Finding:
     """One cause that one check sees, with its raw numbers.
 
-    A check fills `cause`, `where`, `evidence`, `explanation` and `ideas`; the ranking adds `confidence` (0…1) and
-    `severity`, the confirmation `status` and `also` (causes whose repair does the same). `confuses` is what the check
-    can mistake for this cause, shown beside it.
+    A check fills `cause`, `where`, `evidence`, `explanation` and `ideas`; the ranking adds `confidence` (0…1)
+    and `severity`, the confirmation `status` and `also` (causes whose repair does the same). `confuses` is
+    what the check can mistake for this cause, shown beside it.
     """
 
     cause: str

@@ -13,7 +13,8 @@ T = TypeVar("T")
 
 
 def to_json(value: Any) -> Any:
-    """Plain JSON of a value, NumPy and torch scalars and arrays included; a float that is not finite is `None`."""
+    """Plain JSON of a value, NumPy and torch scalars and arrays included; a float that is not finite is
+    `None`."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):

@@ -26,8 +26,9 @@ class Place:
 class Attribute:
     """One attribute of a recipe: its value now and where the user set it.
 
-    `literal` says that the value stands there as it is and can be replaced in place; else `source` is the expression
-    (a name, a key of a configuration) that the value came from. `place.line` is `None` where the attribute was not set.
+    `literal` says that the value stands there as it is and can be replaced in place; else `source` is the
+    expression (a name, a key of a configuration) that the value came from. `place.line` is `None` where the
+    attribute was not set.
     """
 
     name: str

@@ -28,7 +28,7 @@ class Overview:
 
 @frozen
 class Change:
-    """One line to change in the user's own code; `old` is what stands there (`not set` where nothing does)."""
+    """One line to change in the user's own code; `old` is what stands there, `not set` for nothing."""
 
     file: str | None
     line: int | None
@@ -39,7 +39,8 @@ class Change:
 
 @frozen
 class TestEffect:
-    """Test data scored once, before and after together: the difference with its 95 % crossed bootstrap interval."""
+    """Test data scored once, before and after together: the difference with its 95 % crossed bootstrap
+    interval."""
 
     __test__ = False
 
@@ -75,8 +76,8 @@ class MetricName:
 class ImproveResult:
     """What was wrong, what helped, how sure that is, and which lines to change.
 
-    `stage_seconds` are wall seconds by stage; `verdicts` are of what was put to confirmation, `screened` and `failed` count
-    what entered the screening and what failed there.
+    `stage_seconds` are wall seconds by stage; `verdicts` are of what was put to confirmation, `screened` and
+    `failed` count what entered the screening and what failed there.
     """
 
     recipe: str
@@ -154,9 +155,10 @@ class ScanResult:
 
 @frozen
 class LayerLine:
-    """One layer of the listing. Shapes without the batch, `flops` of one sample's forward pass (multiply and add count
-    apart); in `behaviour`: `zeros` and `saturated` shares, `mean`, `std`, `histogram` (16 counts) and `gradient`, the norm
-    of the weight's gradient relative to the weight; `None` where there is nothing to measure."""
+    """One layer of the listing. Shapes without the batch, `flops` of one sample's forward pass (multiply and
+    add count apart); in `behaviour`: `zeros` and `saturated` shares, `mean`, `std`, `histogram` (16
+    counts) and `gradient`, the norm of the weight's gradient relative to the weight; `None` where there is
+    nothing to measure."""
 
     name: str
     kind: str

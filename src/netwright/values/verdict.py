@@ -15,10 +15,11 @@ Word = Literal["helps", "hurts", "no difference", "unclear", "failed", "yardstic
 class Verdict:
     """An idea against its control, with the numbers that the word took.
 
-    `effect`, `low`, `high`: mean and 95 % paired-t interval over seeds, in units of the metric, positive is better.
-    `low_samples`, `high_samples`: 95 % crossed bootstrap over seeds × validation samples, `None` where the metric is no
-    mean over samples. `margin` bounds `no difference`. `horizon` is the share of the full training that the word is
-    about (1.0 for a claim), `control` says against what. `screened` holds the screening's effect where nothing was claimed.
+    `effect`, `low`, `high`: mean and 95 % paired-t interval over seeds, in units of the metric, positive is
+    better. `low_samples`, `high_samples`: 95 % crossed bootstrap over seeds × validation samples, `None`
+    where the metric is no mean over samples. `margin` bounds `no difference`. `horizon` is the share of the
+    full training that the word is about (1.0 for a claim), `control` says against what. `screened` holds the
+    screening's effect where nothing was claimed.
     """
 
     idea: str

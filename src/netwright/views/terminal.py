@@ -204,7 +204,9 @@ def _rest(
     lines: list[RenderableType | None] = []
     refuted = ", ".join(f.cause for f in considered if f.status == "refuted")
     symptoms = ", ".join(
-        f"{f.cause} (a symptom of {f.evidence['explained_by']})" for f in considered if f.evidence.get("explained_by")
+        f"{f.cause} (a symptom of {f.evidence['explained_by']})"
+        for f in considered
+        if f.evidence.get("explained_by")
     )
     unlikely = ", ".join(
         f.cause for f in considered if f.status != "refuted" and not f.evidence.get("explained_by")
