@@ -291,8 +291,7 @@ def look(
     checks = (recipe.catalogue or Catalogue.collect()).checks.values()
     ranking = rooms.rank(f for f in rooms.examine(static, checks) if isinstance(f, Finding))
     if error is not None and not ranking.findings:
-        with user_code(recipe.display_name):
-            raise error.exception
+        raise rooms.unexplained(static[0], error)
     batch_inputs, targets = first_batch(recipe, seed)
     inputs = batch_inputs if inputs is None else inputs
     network.to(where)
@@ -505,6 +504,8 @@ def _baseline_words(recipe: Recipe, found: Improvement) -> str:
     metric = recipe.yardstick.metric
     epochs = recipe.settings.epochs
     score = sum(r.scores["val"] for r in runs) / len(runs)
+    if not any(run.steps for run in runs):
+        return f"cannot take a step; untrained it scores {score:.2f} on validation · {len(runs)} seeds"
     chance = "ignoring the inputs gives" if metric.name == "r2" else "chance is"
     seeds = f"{len(runs)} seed{'s' if len(runs) > 1 else ''}"
     return f"validation {score:.2f}, {chance} {metric.trivial:.2f} · {seeds} × {epochs} epochs"

@@ -5,7 +5,7 @@ function one check. This room knows no idea: the repairs that a confirmation tri
 """
 
 from netwright.diagnosis.confirmation import Confirmation, Symptom, confirm
-from netwright.diagnosis.procedure import Diagnosis, Tools, diagnose, scan, static_evidence
+from netwright.diagnosis.procedure import Diagnosis, Tools, diagnose, scan, static_evidence, unexplained
 from netwright.diagnosis.ranking import THRESHOLD, Ranking, examine, rank, rivals_of
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "rivals_of",
     "scan",
     "static_evidence",
+    "unexplained",
 ]

@@ -13,7 +13,7 @@ from netwright.catalogue import Check, Needs
 from netwright.diagnosis.confirmation import Confirmation, Repairs, Symptom, confirm
 from netwright.diagnosis.ranking import THRESHOLD, Ranking, examine, rank, rivals_of
 from netwright.recipe import Recipe, blame, user_code
-from netwright.runs import Evidence, Run, data_evidence, examine_start, range_test
+from netwright.runs import BatchError, Evidence, Run, data_evidence, examine_start, range_test
 from netwright.trials import Engine, Failure, Job, Meter, Pace, Seeds, make_plan
 from netwright.trials.race import run_all
 from netwright.values import (
@@ -127,7 +127,7 @@ def diagnose(
         yield ScanEnded(data_only, tools.meter.clock() - began)
     error = static[0].batch.error if static[0].batch else None
     if error is not None and not rank(found).findings:
-        raise blame(error.exception)
+        raise unexplained(static[0], error)
     pace, plan = known_pace, None
     if error is None and pace is None:
         pace = yield from _measure_pace(recipe, tools)
@@ -220,6 +220,26 @@ def _examine(
 def _announce(findings: Iterable[Finding]) -> Generator[Event, None, None]:
     for finding in findings:
         yield FindingMade(finding)
+
+
+def unexplained(evidence: Evidence, error: BatchError) -> UserCodeError:
+    """The user's error of an exception in the first batch that no check explains."""
+    return blame(error.exception, _where(evidence, error))
+
+
+def _where(evidence: Evidence, error: BatchError) -> str:
+    """The file and layer to name for an exception that has no line of the user's."""
+    name = error.layer or ""
+    place = evidence.layer_place(name)
+    layer = f"layer {name} in the " if name else ""
+    source = (
+        f"{place.file}:{place.line}"
+        if place.line
+        else evidence.recipe.display_name
+        if evidence.recipe
+        else ""
+    )
+    return f"{source}: {layer}{error.stage} pass" if error.stage != "loss" else f"{source}: the loss"
 
 
 def _is_data(finding: Finding, checks: Iterable[Check]) -> bool:

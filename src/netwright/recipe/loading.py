@@ -149,8 +149,9 @@ def blame(raised: BaseException, source: str = "") -> UserCodeError:
             *traceback.format_exception_only(raised),
         ]
     )
-    own = [f for f in users if "site-packages" not in f.filename] or users
-    last = own[-1] if own else None
+    last = next((f for f in reversed(users) if "site-packages" not in f.filename), None)
+    if last is None and not source and users:
+        last = users[-1]
     where = f"{Path(last.filename).name}:{last.lineno}" if last else source
     summary = str(raised).strip().splitlines()
     return UserCodeError(

@@ -102,7 +102,9 @@ def _pass(
             if loss.requires_grad:
                 loss.backward()
         except Exception as raised:  # kept: a check may explain it, else the verb shows it as the user's
-            error = BatchError(stage, type(raised).__name__, str(raised), raised)
+            error = BatchError(
+                stage, type(raised).__name__, str(raised), raised, _layer_running(raised, network)
+            )
         layers = tap.states()
     parameters = tuple(
         parameter_state(name, p, id(p) in held) for name, p in core(network).named_parameters()
@@ -166,6 +168,16 @@ def parameter_state(name: str, parameter: nn.Parameter, held: bool) -> Parameter
         float(values.std()) if many else 0.0,
         bool(many and (values == values.reshape(-1)[0]).all()),
     )
+
+
+def _layer_running(raised: BaseException, network: nn.Module) -> str | None:
+    """The name of the innermost module whose forward was being run when `raised` was raised."""
+    names = {id(module): name for name, module in core(network).named_modules()}
+    found, frame = None, raised.__traceback__
+    while frame is not None:
+        found = names.get(id(frame.tb_frame.f_locals.get("self")), found)
+        frame = frame.tb_next
+    return found
 
 
 def _tensors(tree: Any) -> list[Tensor]:

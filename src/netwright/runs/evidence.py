@@ -91,6 +91,7 @@ class BatchError:
     kind: str
     message: str
     exception: BaseException = field(repr=False, eq=False)
+    layer: str | None = None
 
 
 @frozen(eq=False)

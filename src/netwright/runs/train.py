@@ -383,7 +383,14 @@ def _scored(
         pairs[name] = (guess, goal)
         if metric.contributions is not None:
             contributions[name] = metric.contributions(recipe.judged(guess), goal).double().cpu().numpy()
-        each = sample_losses(recipe.settings, guess, goal)
+        try:
+            each = sample_losses(recipe.settings, guess, goal)
+        except (
+            RuntimeError,
+            IndexError,
+            ValueError,
+        ):  # a loss that these outputs or labels are not legal for
+            each = None
         if each is not None:
             losses[name] = each.double().cpu().numpy()
         if keep_outputs:
