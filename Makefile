@@ -20,10 +20,14 @@ test: setup
 	$(PY) -m pytest
 
 lint: setup
-	$(PY) -m ruff check src tests benchmarks examples
-	$(PY) -m ruff format --check src tests benchmarks examples
+	$(PY) -m ruff check src tests benchmarks examples docs
+	$(PY) -m ruff format --check src tests benchmarks examples docs
+	$(PY) docs/make_catalogue.py --check
 	$(PY) -m pyright
 	$(PY) -c "from importlinter.cli import lint_imports_command as run; run()"
+
+docs: setup
+	$(PY) docs/make_catalogue.py
 
 bench: setup
 	$(PY) -m benchmarks.loop_overhead
