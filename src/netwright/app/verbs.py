@@ -454,10 +454,12 @@ def _work(
         opened.keep_split(parts.fingerprint, ids)
         meter = Meter(limit, time.perf_counter)
         workers = 1 if where != "cpu" else max(1, len(os.sched_getaffinity(0)))
-        engine = RememberingEngine(
-            LocalEngine(workers, extensions=extensions), opened, meter, resumed=resumed
-        )
-        tools = Tools(engine, meter, Seeds(seed), tuple(catalogue.checks.values()), where, muted or {})
+        local = LocalEngine(workers, extensions=extensions, checkpoints=folder / "checkpoints")
+        engine = RememberingEngine(local, opened, meter, resumed=resumed)
+        # No single training may take longer than the whole budget.
+        longest = limit.amount if limit.unit == "seconds" else None
+        checks = tuple(catalogue.checks.values())
+        tools = Tools(engine, meter, Seeds(seed), checks, where, muted or {}, longest)
         try:
             yield _Work(recipe, tools, engine, opened, session, folder, catalogue)
         finally:

@@ -183,7 +183,7 @@ def _settled(
     for finding in settled.findings:
         tried = finding.confirmation.get("repair") is not None
         if finding.status == "suspected" and tried and not finding.also:
-            finding = attrs.evolve(finding, confidence=(finding.confidence or 0.0) * 0.5)
+            finding = attrs.evolve(finding, confidence=_tried_in_vain(finding.confidence or 0.0))
         weighed.append(finding)
     weighed.sort(key=lambda f: (f.status != "confirmed", -(f.confidence or 0.0)))
     kept = tuple(f for f in weighed if f.status != "refuted" and (f.confidence or 0.0) >= THRESHOLD)
@@ -201,6 +201,13 @@ def _settled(
         reproduced=settled.reproduced,
         complete=complete,
     )
+
+
+def _tried_in_vain(confidence: float) -> float:
+    """The confidence after a repair that did not clearly help: odds five times smaller, so that what is
+    certain from the code alone stays above the threshold and what was a guess falls below it."""
+    odds = confidence / max(1e-9, 1 - confidence) / 5
+    return odds / (1 + odds)
 
 
 def _examine(

@@ -147,13 +147,18 @@ def targets_that_broadcast(evidence: Evidence) -> Iterator[Finding]:
         and len(batch.target_shape) == 1
     ):
         return  # class numbers under a squared error: the finding loss-output-mismatch
+    effect = "the loss compares every output with every target, and the best answer is their mean."
+    if batch.error is not None and batch.error.stage == "loss":
+        effect = f"{loss} refuses them."
+    effect = "the loss compares every output with every target, and the best answer is their mean."
+    if batch.error is not None and batch.error.stage == "loss":
+        effect = f"{loss} refuses them."
     one_column = {batch.output_shape, batch.target_shape} == {(batch.size, 1), (batch.size,)}
     yield Finding(
         "target-shape",
         attrs.evolve(_output_place(evidence), attribute="output_shape"),
         {"output": batch.output_shape, "target": batch.target_shape, "one_column": one_column},
-        f"Outputs are {_shape(batch.output_shape)} and targets {_shape(batch.target_shape)}: the loss"
-        " compares every output with every target, and the best answer is their mean.",
+        f"Outputs are {_shape(batch.output_shape)} and targets {_shape(batch.target_shape)}: {effect}",
         ("shape-of-the-targets",) if one_column else (),
     )
 

@@ -116,7 +116,9 @@ def _set(attributes: dict[str, Attribute], name: str, value: Any) -> Change:
 
 def _change(attributes: dict[str, Attribute], name: str, new: str, old: str = "not set") -> Change:
     attribute = attributes.get(name)
-    place = attribute.place if attribute else None
+    # The shape of the outputs is no attribute of its own: it is changed where the output layer stands.
+    known = attribute or attributes.get("output_layer")
+    place = known.place if known else None
     if (
         attribute is not None
         and attribute.value not in (None, "as given", "as built", False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -121,7 +122,7 @@ def make_metric(
     times rarer than another, and R² for a regression. Frozen by the training targets. Raises `UserError`
     for an unknown name."""
     if callable(metric):
-        return Metric(getattr(metric, "__name__", "metric"), 0.0, 1.0, whole=metric)
+        return _own_metric(metric, task, train_targets)
     if task.name == "custom":
         raise UserError(
             "recipe: task='custom' needs metric=, a function metric(outputs, targets) that returns a number"
@@ -153,6 +154,30 @@ def make_metric(
     raise UserError(
         f"recipe: metric {name!r} is not known; say 'accuracy', 'balanced_accuracy', 'r2' or a function"
     )
+
+
+def _own_metric(metric: Callable[..., Any], task: Task, targets: Tensor) -> Metric:
+    """The user's function, with what constant answers and the targets themselves score as its ends; 0 and 1
+    where it cannot be asked. One of which less is better is turned round, so that more is better
+    everywhere."""
+    name = getattr(metric, "__name__", "metric")
+    goal = targets.cpu()
+    if task.name == "regression" and goal.is_floating_point():
+        best, constant = goal, goal.mean(0, keepdim=True).expand_as(goal)
+    elif task.name == "classification" and goal.ndim == 1 and task.classes > 1:
+        best = 20.0 * torch.nn.functional.one_hot(goal.clamp(0, task.classes - 1), task.classes).float()
+        constant = best.mean(0, keepdim=True).expand_as(best)
+    else:
+        return Metric(name, 0.0, 1.0, whole=metric)
+    try:
+        trivial, perfect = float(metric(constant, goal)), float(metric(best, goal))
+    except Exception:  # it wants something else than the outputs; its own first use will say so
+        return Metric(name, 0.0, 1.0, whole=metric)
+    if not (math.isfinite(trivial) and math.isfinite(perfect)) or trivial == perfect:
+        return Metric(name, 0.0, 1.0, whole=metric)
+    if perfect > trivial:
+        return Metric(name, trivial, perfect, whole=metric)
+    return Metric(f"-{name}", -trivial, -perfect, whole=lambda outputs, goal: -float(metric(outputs, goal)))
 
 
 def _right(task: Task, at_zero: bool) -> Callable[[Tensor, Tensor], Tensor]:

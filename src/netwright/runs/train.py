@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
@@ -344,8 +345,11 @@ class _State:
         """The epoch to go on with: 0, or that of a checkpoint of this very recipe."""
         if path is None or not path.is_file():
             return 0
-        content = torch.load(path, map_location=self.device, weights_only=True)
-        if content["fingerprint"] != self.recipe.fingerprint:
+        try:
+            content = torch.load(path, map_location=self.device, weights_only=True)
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):  # damaged: train from the start
+            return 0
+        if content.get("fingerprint") != self.recipe.fingerprint:
             return 0
         self.network.load_state_dict(content["network"])
         self.optimizer.load_state_dict(content["optimizer"])

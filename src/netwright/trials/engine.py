@@ -96,8 +96,11 @@ class InlineEngine:
         pass
 
 
-def run_job(job: Job, clocks: Clocks) -> Iterator[RunEvent | Run | Failure]:
-    """The events of one training and then its run; what the user's code raises becomes a `Failure`."""
+def run_job(job: Job, clocks: Clocks, checkpoint: Path | None = None) -> Iterator[RunEvent | Run | Failure]:
+    """The events of one training and then its run; what the user's code raises becomes a `Failure`.
+
+    With `checkpoint`, a training that was interrupted goes on from what it left there.
+    """
     began = clocks.wall()
     timed_out = False
 
@@ -118,6 +121,7 @@ def run_job(job: Job, clocks: Clocks) -> Iterator[RunEvent | Run | Failure]:
             keep_weights=job.keep_weights,
             keep_outputs=job.keep_outputs,
             stop=late,
+            checkpoint=checkpoint,
             max_steps=job.max_steps,
         )
         while True:
@@ -188,10 +192,11 @@ class _Worker:
         Path(folder).rmdir()
         self.job: Job | None = None
 
-    def give(self, job: Job, parcel: Parcel) -> None:
+    def give(self, job: Job, parcel: Parcel, checkpoints: Path | None) -> None:
         self.job = job
+        checkpoint = checkpoints / f"{job.key}.pt" if checkpoints is not None and not job.max_steps else None
         options = {a: getattr(job, a) for a in OPTIONS}
-        self.link.send((parcel, options))
+        self.link.send((parcel, options, checkpoint))
 
     def end(self) -> None:
         self.link.close()
@@ -203,8 +208,18 @@ class _Worker:
 class LocalEngine:
     """Trains in worker processes of this machine; a process that dies fails its job and is replaced."""
 
-    def __init__(self, workers: int = 1, *, threads: int = 1, extensions: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        workers: int = 1,
+        *,
+        threads: int = 1,
+        extensions: tuple[str, ...] = (),
+        checkpoints: Path | None = None,
+    ) -> None:
+        """`checkpoints` is a folder where long trainings keep their last epoch, to go on from after an
+        interruption."""
         self.workers = workers
+        self.checkpoints = checkpoints.resolve() if checkpoints is not None else None
         self.threads = threads
         self.extensions = extensions
         self._workers: list[_Worker] = []
@@ -216,7 +231,7 @@ class LocalEngine:
             while waiting or any(w.job for w in self._workers):
                 while waiting and (worker := self._idle()) is not None:
                     job = waiting.popleft()
-                    worker.give(job, self._parcel(job.recipe))
+                    worker.give(job, self._parcel(job.recipe), self.checkpoints)
                 busy = {worker.link: worker for worker in self._workers if worker.job}
                 for link in connection.wait(list(busy)):
                     yield from self._heard(busy[link])  # type: ignore[index]

@@ -27,7 +27,7 @@ def main(address: str) -> None:
     recipes: dict[object, Any] = {}
     while True:
         try:
-            parcel, options = link.recv()
+            parcel, options, checkpoint = link.recv()
         except (EOFError, OSError):
             return
         try:
@@ -41,7 +41,7 @@ def main(address: str) -> None:
         except UserError as wrong:
             link.send(Failure("", "user", str(wrong)))
             continue
-        for item in run_job(Job(recipe, **options), clocks):
+        for item in run_job(Job(recipe, **options), clocks, checkpoint):
             link.send(item)
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from netwright.values import EpochEnded, Event, RunEnded, RunFailed, RunStarted, StageStarted
+from netwright.values import EpochEnded, Event, Note, PlanMade, RunEnded, RunFailed, RunStarted, StageStarted
 from netwright.views import words
 from netwright.views.layout import text
 
@@ -64,8 +64,16 @@ class Progress:
             case RunFailed():
                 self._failed += 1
                 self._show()
+            case PlanMade(plan):
+                self._say("plan", plan.sentence)
+            case Note(said):
+                self._say("note", said)
             case _:
                 pass
+
+    def _say(self, label: str, sentence: str) -> None:
+        """A line that stays above the bar."""
+        (self._bars or self).console.print(text(f"{label:<9} {sentence}"), soft_wrap=self._bars is None)
 
     def _begin(self, stage: str, detail: str) -> None:
         self._stage, self._done, self._failed, self._last = stage, 0, 0, words.clean(detail)
