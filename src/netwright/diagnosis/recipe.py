@@ -41,7 +41,7 @@ def loss_that_does_not_fit_the_output(evidence: Evidence) -> Iterator[Finding]:
     shape, low, high = batch.output_shape, batch.output_low, batch.output_high
     if shape is None or low is None or high is None:
         return
-    last = batch.layers[-1].kind if batch.layers else ""
+    last = batch.output_layer.kind if batch.output_layer else ""
     numbers = {
         "loss": loss,
         "output_low": low,

@@ -92,7 +92,7 @@ def gradients_that_shrink(evidence: Evidence) -> Iterator[Finding]:
         return
     assert evidence.batch is not None
     squashing = [
-        s.name for s in evidence.batch.layers[:-1] if s.kind in ("Sigmoid", "Tanh", "Softsign", "Hardtanh")
+        s.name for s in evidence.batch.hidden_layers if s.kind in ("Sigmoid", "Tanh", "Softsign", "Hardtanh")
     ]
     why = " Each saturating activation between them takes its share." if squashing else ""
     yield Finding(
@@ -185,7 +185,7 @@ def activations_at_their_flat_ends(evidence: Evidence) -> Iterator[Finding]:
     Source: Glorot and Bengio (2010), section 3.
     """
     assert evidence.batch is not None
-    hidden = evidence.batch.layers[:-1]
+    hidden = evidence.batch.hidden_layers
     at_start = [s for s in hidden if s.saturated is not None and s.saturated >= SATURATED]
     share, name, when = 0.0, "", ""
     if at_start:

@@ -24,7 +24,7 @@ def rectify_hidden_activations(recipe: Recipe, situation: Situation) -> Iterator
     Source: Glorot et al., Deep Sparse Rectifier Neural Networks (2011).
     """
     batch = situation.evidence.batch
-    layers = [s for s in batch.layers[:-1] if s.kind in SATURATING] if batch else []
+    layers = [s for s in batch.hidden_layers if s.kind in SATURATING] if batch else []
     if layers:
         kinds = " and ".join(dict.fromkeys(s.kind for s in layers))
         yield _replace(layers, "relu", f"hidden {kinds} → ReLU")
@@ -100,8 +100,8 @@ def remove_final_softmax(recipe: Recipe, situation: Situation) -> Iterator[Edit]
     batch, loss = situation.evidence.batch, recipe.settings.loss
     if batch is None or loss not in ("cross_entropy", "bce_with_logits") or not batch.layers:
         return
-    last = batch.layers[-1]
-    if last.kind in SQUASHING and (batch.rows_sum_to_one or batch.in_unit_interval):
+    last = batch.output_layer
+    if last is not None and last.kind in SQUASHING and (batch.rows_sum_to_one or batch.in_unit_interval):
         yield Edit("remove-layer", {"layer": last.name}, "output_layer", f"{last.kind} {last.name} removed")
     elif loss == "cross_entropy" and batch.rows_sum_to_one:
         yield Edit("log-outputs", {}, "output_layer", "softmax in forward removed (its logarithm taken)")

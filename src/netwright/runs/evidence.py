@@ -21,6 +21,16 @@ from netwright.values import Attribute, Place
 
 Kind = Literal["image", "table", "tokens", "series", "other"]
 LOOKED_AT = 4096
+SHAPING = (
+    "Flatten",
+    "Unflatten",
+    "Identity",
+    "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "AlphaDropout",
+)
 
 
 @frozen(eq=False)
@@ -118,6 +128,17 @@ class BatchEvidence:
     parameters: tuple[ParameterState, ...] = ()
     error: BatchError | None = None
 
+    @property
+    def output_layer(self) -> LayerState | None:
+        """The layer that makes the output's values: the last that does more than to reshape them or to drop some."""
+        return next((s for s in reversed(self.layers) if s.kind not in SHAPING), None)
+
+    @property
+    def hidden_layers(self) -> tuple[LayerState, ...]:
+        """All layers before the one that makes the output."""
+        last = self.output_layer
+        return self.layers[: self.layers.index(last)] if last is not None else ()
+
     def layer(self, name: str) -> LayerState | None:
         return next((s for s in self.layers if s.name == name), None)
 
@@ -183,7 +204,12 @@ class Evidence:
 
     def layer_place(self, layer: str, attribute: str | None = None) -> Place:
         """A layer with the line of the user's source that made it."""
-        born = self.network.places.get(layer) if self.network else None
+        born, above = None, layer
+        while self.network and born is None:
+            born = self.network.places.get(above)
+            if not above:
+                break
+            above = above.rpartition(".")[0]  # made elsewhere: the line that made what holds it
         return Place(layer, shown(born.file) if born else None, born.line if born else None, None, attribute)
 
     def skill(self, part: str) -> float | None:

@@ -188,7 +188,12 @@ class _Worker:
                 start_new_session=True,  # Ctrl-C is for the parent, which then ends its workers
             )
             listener._listener._socket.settimeout(START_SECONDS)  # type: ignore[attr-defined]
-            self.link = listener.accept()
+            try:
+                self.link = listener.accept()
+            except BaseException:  # Ctrl-C while it starts
+                self.process.kill()
+                self.process.wait()
+                raise
         Path(folder).rmdir()
         self.job: Job | None = None
 

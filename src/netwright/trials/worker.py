@@ -13,7 +13,10 @@ from typing import Any
 def main(address: str) -> None:
     """Serve jobs. What arrives is unpickled: it comes from the same user's own process, over a keyed
     connection."""
-    link = connection.Client(address, authkey=bytes.fromhex(os.environ.pop("NETWRIGHT_WORKER_KEY")))
+    try:
+        link = connection.Client(address, authkey=bytes.fromhex(os.environ.pop("NETWRIGHT_WORKER_KEY")))
+    except (OSError, EOFError):  # whoever asked for a worker is gone
+        return
     import torch
 
     from netwright.runs import Clocks
