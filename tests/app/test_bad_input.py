@@ -1,4 +1,4 @@
-"""What a user can get wrong: one sentence that names what and where, the documented exit code, nothing lost."""
+"""What a user can get wrong: one sentence with what and where, the documented exit code, nothing lost."""
 
 import json
 import subprocess
@@ -80,7 +80,10 @@ def test_an_exception_of_the_users_own_is_shown_with_their_frames_alone(file):
         ("", "no recipe found; define one"),
         ("a = nw.Recipe(data, network, how)\nb = nw.Recipe(data, network, how)", "holds the recipes a, b"),
         (
-            "import torch\nw = torch.zeros(1, requires_grad=True)\nw.sum().backward()\ntorch.optim.SGD([w], lr=1).step()",
+            (
+                "import torch\nw = torch.zeros(1,"
+                " requires_grad=True)\nw.sum().backward()\ntorch.optim.SGD([w], lr=1).step()"
+            ),
             "trains while it is imported; guard it with",
         ),
         ("recipe = nw.Recipe(data, network(), how)", "give the function that builds it"),
@@ -118,7 +121,7 @@ def test_a_pickle_with_code_is_not_run(file, tmp_path):
             return (print, ("gotcha",))
 
     torch.save({"w": Boom()}, tmp_path / "evil.pt")
-    with pytest.raises(nw.UserError, match="cannot be read safely|not a checkpoint"):
+    with pytest.raises(nw.UserError, match=r"cannot be read safely|not a checkpoint"):
         verbs.look(file("recipe = nw.Recipe(data, network, how)"), weights=tmp_path / "evil.pt")
 
 
@@ -154,8 +157,10 @@ def test_a_network_that_raises_in_forward_is_exit_3_with_the_layer(file):
             "bad-values",
         ),
         (
-            "recipe = nw.Recipe(nw.Data.arrays(x, (y > 4) * 1.0), lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 1)),"
-            " nw.Training(loss='bce_with_logits', epochs=2))",
+            (
+                "recipe = nw.Recipe(nw.Data.arrays(x, (y > 4) * 1.0), lambda: nn.Sequential(nn.Flatten(),"
+                " nn.Linear(64, 1)), nw.Training(loss='bce_with_logits', epochs=2))"
+            ),
             "target-shape",
         ),
     ],

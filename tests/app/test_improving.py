@@ -1,4 +1,5 @@
-"""The whole line: a network that fails goes in, one that works comes out, with what was wrong and what to change."""
+"""The whole line: a network that fails goes in, one that works comes out, with what was wrong and what to
+change."""
 
 import json
 import re
@@ -64,8 +65,8 @@ def test_the_test_part_is_looked_at_once_for_both(result):
 def test_the_weights_load_in_five_lines_and_score_what_was_said(result):
     load = Path(result.load)
     assert len(load.read_text().strip().splitlines()) == 5
-    code = load.read_text().replace("__file__", repr(str(load))) + (
-        "\nfrom netwright.runs import predict"
+    code = (
+        load.read_text().replace("__file__", repr(str(load))) + "\nfrom netwright.runs import predict"
         "\noutputs, targets = predict(network, recipe.data.parts.val)"
         "\nprint(recipe.yardstick.metric.score(outputs, targets))"
     )
@@ -83,15 +84,16 @@ def test_the_report_opens_offline_and_says_it(result):
 def test_the_document_has_the_keys_of_the_contract(result):
     document = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert {
-        "recipe", "fingerprint", "outcome", "metric", "before", "after", "findings", "verdicts", "changes", "test",
-        "weights", "load", "spent", "report",
+        "recipe", "fingerprint", "outcome", "metric", "before", "after", "findings", "verdicts", "changes",
+        "test", "weights", "load", "spent", "report",
     } <= set(document)  # fmt: skip
     assert set(document["findings"][0]) >= {
-        "id", "check", "cause", "also", "confidence", "status", "severity", "where", "evidence", "explanation", "ideas",
+        "id", "check", "cause", "also", "confidence", "status", "severity", "where", "evidence",
+        "explanation", "ideas",
     }  # fmt: skip
     assert set(document["verdicts"][0]) >= {
-        "idea", "attribute", "verdict", "effect", "low", "high", "low_samples", "high_samples", "margin", "horizon",
-        "control", "seeds", "epochs", "reason",
+        "idea", "attribute", "verdict", "effect", "low", "high", "low_samples", "high_samples", "margin",
+        "horizon", "control", "seeds", "epochs", "reason",
     }  # fmt: skip
     assert set(document["test"]) == {"looks", "samples", "effect", "low", "high"}
 

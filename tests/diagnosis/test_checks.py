@@ -186,18 +186,24 @@ MUST_FIRE = {
         "softmax before cross-entropy": lambda: recipe(network=with_end(nn.Softmax(1))),
         "softmax inside forward": lambda: recipe(network=lambda: _Squashed()),
         "sigmoid before bce_with_logits": lambda: nw.Recipe(
-            table_data(), lambda: nn.Sequential(mlp(30, 1), nn.Sigmoid(), nn.Flatten(0)), training(loss="bce_with_logits")
+            table_data(),
+            lambda: nn.Sequential(mlp(30, 1), nn.Sigmoid(), nn.Flatten(0)),
+            training(loss="bce_with_logits"),
         ),
         "logits into nll": lambda: recipe(loss="nll"),
         "logits into bce": lambda: nw.Recipe(
-            nw.Data.arrays(*_binary_floats()), lambda: nn.Sequential(mlp(30, 1), nn.Flatten(0)), training(loss="bce")
+            nw.Data.arrays(*_binary_floats()),
+            lambda: nn.Sequential(mlp(30, 1), nn.Flatten(0)),
+            training(loss="bce"),
         ),
         "squared error on class numbers": lambda: recipe(
             network=lambda: nn.Sequential(mlp(outputs=1), nn.Flatten(0)), loss="mse"
         ),
     },
     "output-width": {
-        "labels that start at 1": lambda: recipe(nw.Data.arrays(digits_data().train[0], digits_data().train[1] + 1)),
+        "labels that start at 1": lambda: recipe(
+            nw.Data.arrays(digits_data().train[0], digits_data().train[1] + 1)
+        ),
         "fewer outputs than classes": lambda: recipe(network=lambda: mlp(outputs=7)),
         "one output for all classes": lambda: recipe(network=lambda: mlp(outputs=1)),
     },
@@ -211,18 +217,20 @@ MUST_FIRE = {
         "pixels from 0 to 255": lambda: recipe(digits_data(scale=1 / 16)),
         "features in other units": lambda: recipe(broad_table(), table_mlp),
     },
-    "target-scale": {"targets in the thousands": lambda: regression(
-        nw.Data.arrays(diabetes_data().train[0], diabetes_data().train[1] * 5000 + 20000)
-    )},
+    "target-scale": {
+        "targets in the thousands": lambda: regression(
+            nw.Data.arrays(diabetes_data().train[0], diabetes_data().train[1] * 5000 + 20000)
+        )
+    },
     "bad-values": {
         "NaN in inputs": lambda: regression(with_bad(np.nan)),
         "infinity in inputs": lambda: regression(with_bad(np.inf)),
         "NaN in targets": lambda: regression(with_bad(np.nan, "targets")),
         "a code for missing": lambda: regression(with_bad(-999.0)),
     },
-    "class-imbalance": {"a rare class given up": lambda: recipe(
-        nw.Data.arrays(*hidden_few()), lambda: mlp(5, 2), epochs=4
-    )},
+    "class-imbalance": {
+        "a rare class given up": lambda: recipe(nw.Data.arrays(*hidden_few()), lambda: mlp(5, 2), epochs=4)
+    },
     "unshuffled": {
         "sorted by class": lambda: recipe(sorted_digits(), shuffle=False),
         "sorted by value": lambda: regression(_sorted_diabetes(), shuffle=False),
@@ -237,10 +245,16 @@ MUST_FIRE = {
     "lr-too-high": {"sgd at 100": lambda: recipe(lr=100.0)},
     "lr-too-low": {"sgd at 1e-5": lambda: recipe(lr=1e-5)},
     "too-few-epochs": {"stopped while rising": lambda: recipe(lr=3e-3, epochs=5)},
-    "overfit-duration": {"a large network for 150 epochs": lambda: regression(
-        network=lambda: nn.Sequential(mlp(10, 1, 256), nn.Flatten(0)), optimizer="adam", lr=1e-2, momentum=None, epochs=120
-    )},
-}  # fmt: skip
+    "overfit-duration": {
+        "a large network for 150 epochs": lambda: regression(
+            network=lambda: nn.Sequential(mlp(10, 1, 256), nn.Flatten(0)),
+            optimizer="adam",
+            lr=1e-2,
+            momentum=None,
+            epochs=120,
+        )
+    },
+}
 
 
 class _Squashed(nn.Module):
@@ -291,7 +305,9 @@ MUST_NOT = {
     "bad-values": {"finite": lambda: regression(), "classes": lambda: recipe()},
     "class-imbalance": {
         "even classes": lambda: recipe(),
-        "a rare class that is recalled": lambda: recipe(nw.Data.arrays(*easy_few()), lambda: mlp(5, 2), epochs=15),
+        "a rare class that is recalled": lambda: recipe(
+            nw.Data.arrays(*easy_few()), lambda: mlp(5, 2), epochs=15
+        ),
     },
     "unshuffled": {
         "shuffled by the training": lambda: recipe(sorted_digits()),
@@ -306,7 +322,10 @@ MUST_NOT = {
         "deep rectifiers with batch norm": lambda: recipe(network=deep(nn.ReLU, norm=True)),
         "shallow": lambda: recipe(),
     },
-    "dead-units": {"a sound rectifier": lambda: recipe(), "no rectifier": lambda: recipe(network=deep(nn.Tanh))},
+    "dead-units": {
+        "a sound rectifier": lambda: recipe(),
+        "no rectifier": lambda: recipe(network=deep(nn.Tanh)),
+    },
     "saturation": {
         "a sound tanh": lambda: recipe(network=deep(nn.Tanh)),
         "a sigmoid as the output": lambda: nw.Recipe(
@@ -319,7 +338,7 @@ MUST_NOT = {
     "lr-too-low": {"0.1": lambda: recipe(), "high": lambda: recipe(lr=100.0)},
     "too-few-epochs": {"converged": lambda: recipe(epochs=25, schedule="cosine")},
     "overfit-duration": {"converged": lambda: recipe(epochs=25, schedule="cosine")},
-}  # fmt: skip
+}
 
 
 def cases(table):

@@ -30,8 +30,8 @@ def run(terminal: bool, events: list[Event] = EVENTS) -> str:
     return out.getvalue()
 
 
-def test_a_pipe_gets_one_plain_line_a_stage() -> None:
-    assert run(terminal=False) == "baseline  5 seeds × [10] epochs\ntrials\n"
+def test_a_pipe_gets_one_plain_line_a_stage_and_a_note() -> None:
+    assert run(terminal=False) == "baseline  5 seeds × [10] epochs\nnote      something\ntrials\n"
 
 
 def test_a_terminal_sees_trainings_epoch_and_loss() -> None:

@@ -34,7 +34,7 @@ def standardise_inputs(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     train = data.train
     if any(edit.kind == "standardise-inputs" for edit in recipe.edits) or not np.isfinite(train.mean).all():
         return
-    unit = np.abs(train.mean).max() < 0.1 and np.abs(train.std - 1).max() < 0.1
+    unit = np.abs(train.mean).max() < 0.25 and np.abs(train.std - 1).max() < 0.25
     if unit:
         return
     std = np.where(train.std > 1e-12, train.std, 1.0)

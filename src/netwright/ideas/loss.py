@@ -45,7 +45,7 @@ def loss_for_the_task(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     if data.task.name == "classification" and loss in ("mse", "l1", "huber"):
         if width == data.task.classes:
             yield Edit.set("training.loss", "cross_entropy", f"loss {loss} → cross_entropy")
-        else:
+        elif len(batch.output_shape) == 2:  # more outputs have no place in a row of single numbers
             last = next((s for s in reversed(batch.layers) if s.kind == "Linear"), None)
             if last is not None:
                 parameters = {"layer": last.name, "width": data.task.classes, "loss": "cross_entropy"}

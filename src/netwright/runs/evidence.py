@@ -130,7 +130,8 @@ class BatchEvidence:
 
     @property
     def output_layer(self) -> LayerState | None:
-        """The layer that makes the output's values: the last that does more than to reshape them or to drop some."""
+        """The layer that makes the output's values: the last that does more than to reshape them or to drop
+        some."""
         return next((s for s in reversed(self.layers) if s.kind not in SHAPING), None)
 
     @property

@@ -1,0 +1,124 @@
+"""Confirmation: what makes the symptom go is confirmed, what does not is not, and a sham never is."""
+
+import time
+
+import numpy as np
+from torch import nn
+
+import netwright as nw
+from conftest import digits_data, mlp, table_data, table_mlp, training
+from netwright.diagnosis import Symptom, confirm, rivals_of
+from netwright.runs import Clocks
+from netwright.trials import InlineEngine, Job
+from netwright.values import Edit, Finding, Place
+
+ENGINE = InlineEngine(Clocks(time.perf_counter, time.process_time))
+LOWER = Edit.set("training.lr", 0.003, "lr → 0.003")
+SCALED = Edit("standardise-inputs", {"mean": [5.0], "std": [6.0]}, "input_scaling", "inputs standardised")
+
+
+def settle(recipe, findings, repairs, symptom=None):
+    run = next(item[1] for item in ENGINE.run([Job(recipe, 0)]) if isinstance(item, tuple))
+    events = confirm(
+        recipe,
+        findings,
+        symptom or Symptom.of(run, recipe),
+        repairs=lambda cause: repairs.get(cause, []),
+        rivals=rivals_of,
+        engine=ENGINE,
+        seeds=[100, 101, 102, 103, 104],
+    )
+    while True:
+        try:
+            next(events)
+        except StopIteration as end:
+            return end.value
+
+
+def test_the_true_cause_is_confirmed_beside_a_sham_and_a_rival():
+    recipe = nw.Recipe(digits_data(scale=1.0), mlp, training(lr=50.0))
+    finding = Finding("lr-too-high", Place(attribute="lr"), confidence=0.9)
+    done = settle(recipe, [finding], {"lr-too-high": [LOWER], "input-scale": [SCALED]})
+    settled = done.findings[0]
+    assert (settled.status, settled.confidence) == ("confirmed", 0.97)
+    assert settled.confirmation["gone_on"] == 5
+    assert settled.confirmation["sham_gone_on"] == 0
+    assert settled.confirmation["rival"] == "input-scale"
+    assert done.repairs[settled.id] == (LOWER,)
+
+
+def test_a_false_accusation_of_a_sound_recipe_is_not_confirmed():
+    recipe = nw.Recipe(table_data(), table_mlp, training(epochs=8))
+    finding = Finding("input-scale", Place(attribute="input_scaling"), confidence=0.8)
+    change = Edit(
+        "standardise-inputs", {"mean": [0.0] * 30, "std": [1.0] * 30}, "input_scaling", "standardised"
+    )
+    done = settle(recipe, [finding], {"input-scale": [change]})
+    assert done.findings[0].status in ("refuted", "suspected")
+    assert done.repairs == {}
+
+
+def test_a_change_that_does_nothing_to_a_dead_network_leaves_the_finding_unconfirmed():
+    recipe = nw.Recipe(digits_data(), mlp, training(lr=1e-9))
+    finding = Finding("initialisation", Place(attribute="initialisation"), confidence=0.8)
+    sham = Edit.set("training.weight_decay", 1e-9, "weight decay 1e-9")
+    done = settle(recipe, [finding], {"initialisation": [sham]})
+    assert done.findings[0].status != "confirmed"
+    assert done.repairs == {}
+
+
+def test_a_rival_that_does_as_well_leaves_both_as_one_set():
+    recipe = nw.Recipe(digits_data(), mlp, training(lr=1e-5, epochs=15))
+    finding = Finding("lr-too-low", Place(attribute="lr"), confidence=0.9)
+    other = Edit("swap-optimizer", {"optimizer": "adam", "lr": 0.003}, "optimizer", "adam")
+    done = settle(
+        recipe, [finding], {"lr-too-low": [Edit.set("training.lr", 0.05)], "too-few-epochs": [other]}
+    )
+    settled = done.findings[0]
+    assert settled.status == "suspected"
+    assert settled.also == ("too-few-epochs",)
+
+
+def blocked_twice():
+    """Frozen hidden weights of zero: neither freeing them nor the other weights alone can make it learn."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    network[1].requires_grad_(False)
+    for layer in (network[1], network[3]):
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    network[3].requires_grad_(False)
+    return network
+
+
+def test_two_causes_of_which_neither_repair_alone_helps_are_found_as_a_pair():
+    names = ["1.weight", "1.bias", "3.weight", "3.bias"]
+    free = Edit("unfreeze", {"parameters": names}, "frozen_layers", "all parameters learn")
+    anew = Edit(
+        "reinitialise", {"layers": ["1", "3"], "scheme": "kaiming"}, "initialisation", "weights by Kaiming"
+    )
+    recipe = nw.Recipe(digits_data(), blocked_twice, training())
+    findings = [
+        Finding("untrained-parameters", Place(attribute="frozen_layers"), confidence=0.9),
+        Finding("initialisation", Place(attribute="initialisation"), confidence=0.8),
+    ]
+    done = settle(recipe, findings, {"untrained-parameters": [free], "initialisation": [anew]})
+    assert [f.status for f in done.findings] == ["confirmed", "confirmed"]
+    assert all(f.confirmation["together"] for f in done.findings)
+    assert set(map(len, done.repairs.values())) == {2}
+
+
+def test_without_a_repair_to_try_a_finding_stays_suspected(digits_recipe):
+    finding = Finding("class-imbalance", confidence=0.7)
+    done = settle(digits_recipe, [finding], {})
+    assert done.findings == (finding,)
+
+
+def test_a_symptom_is_fixed_before_anything_is_changed(digits_recipe):
+    run = next(item[1] for item in ENGINE.run([Job(digits_recipe, 0)]) if isinstance(item, tuple))
+    assert Symptom.of(run, digits_recipe).kind == "falls short"
+    bad = digits_recipe.with_edits(Edit.set("training.lr", 1e-9))
+    failing = next(item[1] for item in ENGINE.run([Job(bad, 0)]) if isinstance(item, tuple))
+    symptom = Symptom.of(failing, bad)
+    assert (symptom.kind, symptom.epochs) == ("does not learn", 6)
+    assert symptom.shown(failing, bad) and not symptom.shown(run, bad)
+    assert np.isfinite(symptom.threshold)

@@ -1,0 +1,57 @@
+"""From findings to a ranked list: thresholds, and symptoms under their causes."""
+
+import tomllib
+from importlib import resources
+
+import pytest
+
+from netwright.catalogue import Catalogue
+from netwright.diagnosis import THRESHOLD, rank, rivals_of
+from netwright.values import Finding
+
+CAUSES = tomllib.loads(resources.files("netwright.diagnosis").joinpath("causes.toml").read_text("utf-8"))
+
+
+def causes(found):
+    return [f.cause for f in found]
+
+
+def test_a_symptom_is_folded_under_its_cause_and_says_so():
+    ranking = rank([Finding("dead-units", evidence={"at_start": False}), Finding("lr-too-high")])
+    assert causes(ranking.findings) == ["lr-too-high"]
+    assert causes(ranking.considered) == ["dead-units"]
+    assert ranking.considered[0].evidence["explained_by"] == "lr-too-high"
+    assert ranking.considered[0].confidence < THRESHOLD
+
+
+def test_what_is_there_before_any_training_is_no_symptom_of_the_rate():
+    ranking = rank([Finding("dead-units", evidence={"at_start": True}), Finding("lr-too-high")])
+    assert set(causes(ranking.findings)) == {"dead-units", "lr-too-high"}
+
+
+def test_the_likelier_stands_first():
+    ranking = rank([Finding("class-imbalance"), Finding("target-shape"), Finding("unshuffled")])
+    confidences = [f.confidence for f in ranking.findings]
+    assert confidences == sorted(confidences, reverse=True)
+    assert ranking.findings[0].cause == "target-shape"
+
+
+def test_a_weak_form_of_a_cause_stays_below_the_threshold():
+    ranking = rank([Finding("output-width", evidence={"surplus": True})])
+    assert ranking.findings == ()
+    assert causes(ranking.considered) == ["output-width"]
+
+
+def test_an_unknown_cause_of_a_users_own_check_is_ranked_too():
+    assert causes(rank([Finding("my-own-cause")]).findings) == ["my-own-cause"]
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_every_cause_has_its_numbers_and_a_check(cause):
+    entry = CAUSES[cause]
+    assert 0 < entry["prior"] < 1
+    assert entry["ratio"] > 1
+    assert entry["severity"] in ("error", "warning", "note")
+    assert set(entry["explains"]) <= set(CAUSES)
+    assert rivals_of(cause) and set(rivals_of(cause)) <= set(CAUSES)
+    assert cause in Catalogue.collect().checks
