@@ -286,7 +286,11 @@ def _race_ideas(
         state.unaffordable = bool(entered)
         return False
     entered = entered[:room]
-    common = {"engine": tools.engine, "device": tools.device, "max_seconds": tools.max_seconds}
+    common: dict[str, Any] = {
+        "engine": tools.engine,
+        "device": tools.device,
+        "max_seconds": tools.max_seconds,
+    }
     keep = max(4, len(entered) // 3)
     ranked = yield from screen(
         state.current, entered, seeds=tools.seeds.screening(1), epochs=epochs, keep=keep, **common

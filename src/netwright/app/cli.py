@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -246,7 +246,7 @@ class _Surface:
 
 
 @contextmanager
-def _surface(as_json: bool) -> Iterator[_Surface]:
+def _surface(as_json: bool) -> Generator[_Surface, None, None]:
     """Keep stdout for the result: what the user's code prints, in any process, goes to stderr."""
     sys.stdout.flush()
     try:

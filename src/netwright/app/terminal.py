@@ -23,4 +23,5 @@ def renderable(result: Any) -> Any:
             return listing(result)
         case values.AttributesResult():
             return terminal.attributes_table(result)
-    raise TypeError(f"no view of {type(result).__name__}")
+        case _:
+            raise TypeError(f"no view of {type(result).__name__}")

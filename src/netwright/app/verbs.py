@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -436,7 +436,7 @@ def _work(
     journal: str | Path | None,
     extensions: tuple[str, ...],
     muted: dict[str, str] | None,
-) -> Iterator[_Work]:
+) -> Generator[_Work, None, None]:
     where = device or default_device()
     catalogue = recipe.catalogue or Catalogue.collect()
     folder = journal_folder(recipe, journal)

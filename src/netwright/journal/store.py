@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -266,7 +266,7 @@ class Journal:
     # The file: one transaction a call, errors in words.
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _writing(self) -> Generator[Connection, None, None]:
         with (
             in_words(self._path),
             self._engine.connect().execution_options(write=True) as connection,

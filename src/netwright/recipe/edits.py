@@ -184,7 +184,7 @@ def _inserted(what: str, layer: nn.Module, p: float) -> nn.Module:
     if what == "dropout":
         return nn.Dropout2d(p) if isinstance(layer, nn.Conv2d) else nn.Dropout(p)
     if what == "batch_norm" and width:
-        kinds = {nn.Conv2d: nn.BatchNorm2d, nn.Conv3d: nn.BatchNorm3d}
+        kinds: dict[type[nn.Module], type[nn.Module]] = {nn.Conv2d: nn.BatchNorm2d, nn.Conv3d: nn.BatchNorm3d}
         return kinds.get(type(layer), nn.BatchNorm1d)(width)
     if what == "layer_norm" and width and isinstance(layer, nn.Linear):
         return nn.LayerNorm(width)
@@ -214,7 +214,7 @@ def replace_output(network: nn.Module, *, layer: str, width: int, seed: int = 0)
     if not isinstance(old, nn.Linear):
         raise UserError(f"edit: the output layer {layer!r} is a {type(old).__name__}, not a Linear")
     with seeded(seed, "initialisation", "replace-output", layer):
-        new = nn.Linear(old.in_features, width, bias=old.bias is not None)
+        new = nn.Linear(old.in_features, width, bias=getattr(old, "bias", None) is not None)
     return _replace(network, layer, new)
 
 

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -103,7 +103,7 @@ def import_source(source: str) -> ModuleType:
 
 
 @contextmanager
-def no_training(source: str) -> Iterator[None]:
+def no_training(source: str) -> Generator[None, None, None]:
     """Inside, the first step of any optimizer raises `UserError`: a file that trains cannot be imported
     twice."""
     from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -121,7 +121,7 @@ def no_training(source: str) -> Iterator[None]:
 
 
 @contextmanager
-def user_code(source: str) -> Iterator[None]:
+def user_code(source: str) -> Generator[None, None, None]:
     """Inside, what the user's code raises becomes a `UserCodeError` with the user's frames alone."""
     try:
         yield

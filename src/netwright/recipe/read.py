@@ -80,7 +80,7 @@ def _in_memory(samples: MapSamples) -> Samples:
     if not same or size > IN_MEMORY_BYTES:
         return samples
     inputs, targets = collate([samples.dataset[int(row)] for row in samples.index])
-    return TensorSamples(inputs, targets, samples.source, samples.index)._as(samples)
+    return TensorSamples(inputs, targets, samples.source, samples.index).laid_as(samples)
 
 
 def _few(samples: MapSamples, seed: int) -> Any:

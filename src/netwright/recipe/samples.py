@@ -107,7 +107,7 @@ class _Laid:
             self.input_name = rest[0] if len(rest) == 1 else None
         return self
 
-    def _as(self, other: Any) -> Any:
+    def laid_as(self, other: Any) -> Any:
         self.target_name, self.input_name = other.target_name, other.input_name
         return self
 
@@ -170,13 +170,13 @@ class TensorSamples(_Laid):
         taken = TensorSamples(
             self._rows(index), self.all_targets[index], self.source, self.index[np.asarray(rows)]
         )
-        return taken._as(self)
+        return taken.laid_as(self)
 
     def to(self, device: torch.device) -> TensorSamples:
         if self.all_targets.device == device:
             return self
         moved = tree_map(lambda t: t.to(device), self.inputs)
-        return TensorSamples(moved, self.all_targets.to(device), self.source, self.index)._as(self)
+        return TensorSamples(moved, self.all_targets.to(device), self.source, self.index).laid_as(self)
 
     def digest(self) -> str:
         state = hashlib.sha256()
@@ -228,12 +228,12 @@ class MapSamples(_Laid):
         taken = MapSamples(self.dataset, self.source, self.index[np.asarray(rows)])
         if self._targets is not None:
             taken._targets = self._targets[torch.as_tensor(np.asarray(rows), dtype=torch.long)]
-        return taken._as(self)
+        return taken.laid_as(self)
 
     def to(self, device: torch.device) -> MapSamples:
         moved = MapSamples(self.dataset, self.source, self.index)
         moved._device, moved._targets = device, self._targets
-        return moved._as(self)
+        return moved.laid_as(self)
 
     def digest(self) -> str:
         """Of all targets and a spread of inputs: keeping every input of a large set would cost more than a
@@ -289,7 +289,7 @@ class LoaderSamples(_Laid):
     def to(self, device: torch.device) -> LoaderSamples:
         moved = LoaderSamples(self.make, self.source)
         moved._device, moved._targets = device, self._targets
-        return moved._as(self)
+        return moved.laid_as(self)
 
     def digest(self) -> str:
         """Of the first samples that the loader gives under a fixed random state, and of all targets in no

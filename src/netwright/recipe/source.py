@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ast
 import functools
+import inspect
 import linecache
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -39,7 +39,7 @@ def _is_ours(file: str) -> bool:
 
 def birthplace() -> Birthplace:
     """The innermost frame outside Netwright: whoever called the constructor."""
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = inspect.currentframe()
     while frame is not None and _is_ours(frame.f_code.co_filename):
         frame = frame.f_back
     return Birthplace(frame.f_code.co_filename, frame.f_lineno) if frame else Birthplace()
@@ -54,7 +54,7 @@ def shown(file: str) -> str:
 
 
 @contextmanager
-def layer_places() -> Iterator[dict[int, Birthplace]]:
+def layer_places() -> Generator[dict[int, Birthplace], None, None]:
     """While open, every module made is noted: id(module) → the innermost user line that made it.
 
     `nn.Module.__init__` is wrapped for the time of the block only, since torch offers no hook for a
@@ -68,7 +68,7 @@ def layer_places() -> Iterator[dict[int, Birthplace]]:
 
     def noting(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
-        frame: FrameType | None = sys._getframe(1)
+        frame: FrameType | None = inspect.currentframe()
         while frame is not None:
             file = frame.f_code.co_filename
             own_init = frame.f_code.co_name == "__init__" and frame.f_locals.get("self") is self

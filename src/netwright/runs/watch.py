@@ -135,6 +135,7 @@ class Trace:
         first = self._sizes[0] if self._sizes else (0,)
         batch = None
         if self._first:
+            described: dict[str, Any] = {"output_shape": None, **self._outputs}
             batch = BatchEvidence(
                 size=first[0],
                 input_shape=first,
@@ -142,7 +143,7 @@ class Trace:
                 loss=float(losses[0]) if len(losses) else None,
                 layers=self._first,
                 parameters=self._parameters(network, optimizer),
-                **{"output_shape": None, **self._outputs},
+                **described,
             )
         return Evidence(
             network=NetworkEvidence(kinds, {}),

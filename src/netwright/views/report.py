@@ -90,7 +90,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.globals.update(words=words, sentences=sentences, cause=_cause)
+    shared: dict[str, Any] = {"words": words, "sentences": sentences, "cause": _cause}
+    environment.globals.update(shared)
     environment.filters["spaced"] = words.named
     return environment
 
