@@ -3,21 +3,21 @@ any more."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from attrs import define, field, frozen
 
 from netwright.catalogue import Idea
 from netwright.diagnosis import Diagnosis, Tools, diagnose
 from netwright.ideas.situation import Situation, contenders, repairs_of
 from netwright.recipe import Recipe
-from netwright.runs import Evidence, Run, predict
+from netwright.runs import Evidence, Run
 from netwright.trials import Contender, Failure, Job, Pace, claim, screen
+from netwright.trials.final import Look, final_runs, score_test
 from netwright.trials.race import Claim, Ledger, compare_runs, run_all
-from netwright.trials.statistics import compare, seeds_needed
+from netwright.trials.statistics import seeds_needed
 from netwright.values import (
     BaselineScored,
     Edit,
@@ -36,7 +36,6 @@ MAX_ROUNDS = 6
 FINAL_SEEDS = 5
 CONFIRMED_A_ROUND = 3
 GOOD_ENOUGH = 0.995
-Look = Callable[[str, str], int]
 
 
 @frozen(eq=False)
@@ -198,7 +197,7 @@ def _rounds(
 ) -> Generator[Event, None, None]:
     """Each round starts from what was kept: confirmed repairs first, then the ideas' screening and claims."""
     for number in range(most):
-        kept = yield from _confirmed_repairs(state, found, tools, ideas)
+        kept = yield from _confirmed_repairs(state, found, tools, ideas, number)
         if not kept:
             skill = _validation_skill(found)
             if skill is not None and skill >= GOOD_ENOUGH:
@@ -226,10 +225,9 @@ def _reserve(state: _State) -> float:
 
 
 def _confirmed_repairs(
-    state: _State, found: Diagnosis, tools: Tools, ideas: Mapping[str, Idea]
+    state: _State, found: Diagnosis, tools: Tools, ideas: Mapping[str, Idea], number: int
 ) -> Generator[Event, None, bool]:
-    """The repairs that confirmed a finding go to a claim on the very seeds that confirmed it, which are
-    trained already."""
+    """The repairs that confirmed a finding go to a claim, on seeds that had no part in choosing them."""
     kept = False
     done: set[tuple[Edit, ...]] = set()
     for finding in found.findings:
@@ -243,7 +241,9 @@ def _confirmed_repairs(
         contender = Contender(
             owner or edits[-1].kind, edits[-1].attribute, edits, " and ".join(e.label for e in edits)
         )
-        seeds = [run.seed for run in found.baseline]
+        seeds = tools.seeds.confirming(
+            number, 5
+        )  # fresh ones: those that confirmed have chosen the repair too
         judged = yield from claim(
             state.current, contender, engine=tools.engine, seeds=seeds,
             ledger=state.ledger, device=tools.device,
@@ -399,15 +399,17 @@ def _conclude(
     before: tuple[Run, ...] = ()
     after: tuple[Run, ...] = ()
     if claims:
-        before, after = yield from _final_runs(
-            recipe, current, found.trainable and state.recipe is found.recipe, tools
+        trainable = found.trainable and state.recipe is found.recipe
+        seeds = tools.seeds.final(FINAL_SEEDS)
+        before, after = yield from final_runs(
+            recipe, current, trainable, engine=tools.engine, seeds=seeds, device=tools.device
         )
     elif found.evidence.run is not None:
         before = after = (found.evidence.run,)
     test_before = test_after = None
     test = None
     if look is not None and before and before[0].weights is not None and recipe.data.parts.test is not None:
-        test, test_before, test_after = _score_test(recipe, current, before, after, look, tools.device)
+        test, test_before, test_after = score_test(recipe, current, before, after, look, tools.device)
         yield TestScored(test.looks, test.samples, test.effect, test.low, test.high, test_before, test_after)
     outcome = _outcome(state, found, before, after, claims)
     return Improvement(
@@ -427,62 +429,6 @@ def _conclude(
         screened=state.screened,
         failed=state.failed,
         next_steps=_next_steps(state, outcome, pace, claims),
-    )
-
-
-def _final_runs(
-    recipe: Recipe, current: Recipe, trainable: bool, tools: Tools
-) -> Generator[Event, None, tuple[tuple[Run, ...], tuple[Run, ...]]]:
-    """The recipe and the edited one on the final seeds; a recipe that cannot train stands there untrained."""
-    seeds = tools.seeds.final(FINAL_SEEDS)
-    epochs = None if trainable else 0
-
-    def jobs(of: Recipe, label: str, length: int | None = None) -> list[Job]:
-        return [Job(of, s, length, label, keep_weights=True, device=tools.device) for s in seeds]
-
-    wanted = jobs(recipe, "result: before", epochs)
-    if current is not recipe:
-        wanted += jobs(current, "result: after")
-    results = yield from run_all(tools.engine, wanted)
-    runs = tuple(r for r in results if isinstance(r, Run))
-    if len(runs) < len(wanted):
-        return (), ()
-    before = runs[: len(seeds)]
-    return before, runs[len(seeds) :] or before
-
-
-def _score_test(
-    recipe: Recipe, current: Recipe, before: Sequence[Run], after: Sequence[Run], look: Look, device: str
-) -> tuple[TestEffect, float, float]:
-    """Test scores of both, once, from the final runs' weights; the interval is the crossed bootstrap."""
-    samples = recipe.data.parts.test
-    assert samples is not None
-    samples = samples.to(torch.device(device))
-    metric = recipe.yardstick.metric
-
-    def scored(of: Recipe, runs: Sequence[Run]) -> tuple[list[float], list[Any]]:
-        scores, each = [], []
-        for run in runs:
-            network = of.build(run.seed)
-            assert run.weights is not None
-            network.load_state_dict({k: torch.as_tensor(v) for k, v in run.weights.items()})
-            guess, goal = predict(network.to(device), samples)
-            guess = of.judged(guess)
-            scores.append(metric.score(guess, goal))
-            each.append(metric.contributions(guess, goal).cpu().numpy() if metric.contributions else None)
-        return scores, each
-
-    old, old_each = scored(recipe, before)
-    new, new_each = (old, old_each) if after is before else scored(current, after)
-    stacked = None if old_each[0] is None else (np.stack(old_each), np.stack(new_each))
-    comparison = compare(np.array(old), np.array(new), *(stacked or (None, None)))
-    low = comparison.low if comparison.low_samples is None else comparison.low_samples
-    high = comparison.high if comparison.high_samples is None else comparison.high_samples
-    looks = look(samples.digest(), f"{before[0].key}|{after[0].key}")
-    return (
-        TestEffect(looks, len(samples), comparison.effect, low, high),
-        float(np.mean(old)),
-        float(np.mean(new)),
     )
 
 

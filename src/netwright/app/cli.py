@@ -273,6 +273,7 @@ def _surface(as_json: bool) -> Generator[_Surface, None, None]:
         try:
             out.flush()
             os.dup2(out.fileno(), 1)
+            out.close()
         except (OSError, ValueError):
             pass
 

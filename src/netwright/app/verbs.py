@@ -3,11 +3,7 @@ same functions."""
 
 from __future__ import annotations
 
-import datetime
-import os
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +15,10 @@ from netwright import atlas, values
 from netwright import diagnosis as rooms
 from netwright.app.artefacts import write_network, write_report
 from netwright.app.overview import overview
-from netwright.app.remembering import RememberingEngine
 from netwright.app.results import AttributesResult, DiagnoseResult, ImproveResult, LookResult, ScanResult
+from netwright.app.work import OnEvent, Work, default_device, fold, journal_folder, now, working
 from netwright.catalogue import Catalogue
-from netwright.diagnosis import THRESHOLD, Tools
+from netwright.diagnosis import THRESHOLD
 from netwright.ideas.situation import Situation, repairs_of
 from netwright.improvement import Improvement
 from netwright.improvement import improve as improve_events
@@ -33,11 +29,7 @@ from netwright.recipe.weights import load_into
 from netwright.runs import Evidence, Run, outputs_of
 from netwright.runs.batch import first_batch
 from netwright.runs.watch import Trace
-from netwright.trials import LocalEngine, Meter, Seeds
 from netwright.values import Budget, Finding, Spent, UserError, to_json
-
-OnEvent = Callable[[Any], None]
-FOLDER = ".netwright"
 
 
 def improve(
@@ -62,21 +54,21 @@ def improve(
     recipe = _opened(recipe, extensions)
     limit = Budget.parse(budget)
     arguments = {"budget": str(limit), "seed": seed, "test": test, "muted": sorted(muted or {})}
-    with _work("improve", recipe, limit, arguments, seed, device, journal, extensions, muted) as work:
+    with working("improve", recipe, limit, arguments, seed, device, journal, extensions, muted) as work:
 
         def look_at_test(samples: str, key: str) -> int:
-            return work.journal.look(samples, f"improve {recipe.display_name}", _now(), key)
+            return work.journal.look(samples, f"improve {recipe.display_name}", now(), key)
 
         events = improve_events(recipe, work.tools, work.catalogue.ideas, look=look_at_test if test else None)
         plans: list[values.Plan] = []
-        found: Improvement = _fold(events, work, on_event, plans)
+        found: Improvement = fold(events, work, on_event, plans)
         result = _improve_result(recipe, found, work, str(limit), plans)
         work.finish(result.outcome, result.to_json())
         return result
 
 
 def _improve_result(
-    recipe: Recipe, found: Improvement, work: _Work, budget: str, plans: list[values.Plan]
+    recipe: Recipe, found: Improvement, work: Work, budget: str, plans: list[values.Plan]
 ) -> ImproveResult:
     metric = recipe.yardstick.metric
     edits = found.improved.edits[len(recipe.edits) :]
@@ -141,7 +133,7 @@ def plan(
     there."""
     recipe = _opened(recipe, extensions)
     limit = Budget.parse(budget)
-    with _work("plan", recipe, limit, {}, seed, device, journal, extensions, None) as work:
+    with working("plan", recipe, limit, {}, seed, device, journal, extensions, None) as work:
         events = rooms.diagnose(recipe, work.tools, lambda evidence, findings: lambda cause: [])
         with user_code(recipe.display_name):
             for event in events:
@@ -177,7 +169,7 @@ def diagnose(
         return _diagnose_trace(target, muted or {})
     recipe = _opened(target, extensions)
     limit = Budget.parse(budget)
-    with _work(
+    with working(
         "diagnose",
         recipe,
         limit,
@@ -194,7 +186,7 @@ def diagnose(
             situation = Situation(evidence, findings)
             return lambda cause: repairs_of(cause, ideas, recipe, situation)
 
-        found = _fold(rooms.diagnose(recipe, work.tools, propose), work, on_event, [])
+        found = fold(rooms.diagnose(recipe, work.tools, propose), work, on_event, [])
         reproduced = found.reproduced or not found.findings
         result = DiagnoseResult(
             recipe=recipe.display_name,
@@ -374,116 +366,6 @@ def history(
         return [{"event": type(event).__name__, **to_json(event)} for event in opened.events(session)]
 
 
-def default_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def journal_folder(recipe: Recipe, journal: str | Path | None) -> Path:
-    """`.netwright` beside the recipe's file, or the folder that was named."""
-    if journal is not None:
-        return Path(journal)
-    source = recipe.origin.source if recipe.origin else ""
-    beside = Path(source).parent if source.endswith(".py") else Path(recipe.made_at.file or ".").parent
-    return (beside if beside.is_dir() else Path(".")) / FOLDER
-
-
-@attrs.define
-class _Work:
-    """What one call of a verb holds open."""
-
-    recipe: Recipe
-    tools: Tools
-    engine: RememberingEngine
-    journal: Journal
-    session: int
-    folder: Path
-    catalogue: Catalogue
-    scanned: str = ""
-    stages: dict[str, float] = attrs.field(factory=dict)
-    _stage: tuple[str, float] | None = None
-
-    def note(self, event: Any) -> None:
-        """What the result says of the way there: the patterns found, and the seconds of each stage."""
-        now = self.tools.meter.clock()
-        if isinstance(event, values.StageStarted):
-            self._close(now)
-            self._stage = event.stage, now
-        elif isinstance(event, values.ScanEnded):
-            causes = ", ".join(f.cause for f in event.patterns)
-            self.scanned = causes or "nothing in the data that costs anything"
-
-    def _close(self, now: float) -> None:
-        if self._stage is not None:
-            name, began = self._stage
-            self.stages[name] = self.stages.get(name, 0.0) + now - began
-
-    def finish(self, outcome: str, document: Any) -> None:
-        self.journal.finish(self.session, outcome, document)
-
-    def spent(self) -> Spent:
-        meter = self.tools.meter
-        return Spent(meter.seconds, meter.epochs, meter.steps, meter.trials)
-
-
-@contextmanager
-def _work(
-    verb: str,
-    recipe: Recipe,
-    limit: Budget,
-    arguments: dict[str, Any],
-    seed: int,
-    device: str | None,
-    journal: str | Path | None,
-    extensions: tuple[str, ...],
-    muted: dict[str, str] | None,
-) -> Generator[_Work, None, None]:
-    where = device or default_device()
-    catalogue = recipe.catalogue or Catalogue.collect()
-    folder = journal_folder(recipe, journal)
-    with user_code(recipe.display_name):
-        fingerprint = recipe.fingerprint
-    with Journal.open(folder) as opened:
-        session = opened.unfinished(verb, fingerprint, arguments)
-        resumed = session is not None
-        if session is None:
-            session = opened.begin(verb, recipe.display_name, fingerprint, arguments, _now())
-        parts = recipe.data.parts
-        ids = {
-            n: p.ids(range(len(p))) for n in ("train", "val", "test") if (p := getattr(parts, n)) is not None
-        }
-        opened.keep_split(parts.fingerprint, ids)
-        meter = Meter(limit, time.perf_counter)
-        workers = 1 if where != "cpu" else max(1, len(os.sched_getaffinity(0)))
-        local = LocalEngine(workers, extensions=extensions, checkpoints=folder / "checkpoints")
-        engine = RememberingEngine(local, opened, meter, resumed=resumed)
-        # No single training may take longer than the whole budget.
-        longest = limit.amount if limit.unit == "seconds" else None
-        checks = tuple(catalogue.checks.values())
-        tools = Tools(engine, meter, Seeds(seed), checks, where, muted or {}, longest)
-        try:
-            yield _Work(recipe, tools, engine, opened, session, folder, catalogue)
-        finally:
-            engine.close()
-
-
-def _fold(
-    events: Generator[Any, None, Any], work: _Work, on_event: OnEvent | None, plans: list[values.Plan]
-) -> Any:
-    """Every event goes to the journal, then to whoever shows it; the value is what the generator returns."""
-    with user_code(work.recipe.display_name):
-        while True:
-            try:
-                event = next(events)
-            except StopIteration as end:
-                return end.value
-            work.journal.append(work.session, event)
-            work.note(event)
-            if isinstance(event, values.PlanMade):
-                plans.append(event.plan)
-            if on_event is not None:
-                on_event(event)
-
-
 def _opened(recipe: Recipe | str, extensions: tuple[str, ...]) -> Recipe:
     if isinstance(recipe, str):
         return load(recipe, extensions=extensions)
@@ -526,7 +408,3 @@ def _size(inputs: Any) -> int:
     from netwright.recipe import tree_tensors
 
     return next((len(t) for _, t in tree_tensors(inputs)), 0)
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -102,9 +102,11 @@ def outputs_that_do_not_fit_the_classes(evidence: Evidence) -> Iterator[Finding]
     width = shape[1] if len(shape) > 1 else 1
     if len(evidence.batch.target_shape) > 1 and evidence.batch.target_shape[-1] > 1:
         return  # one-hot rows: a wrong width is the finding target-shape
-    labels = [part.labels for part in (evidence.data.train, evidence.data.val)]
-    low, high = int(min(p.min() for p in labels)), int(max(p.max() for p in labels))
-    classes = len(set(labels[0].tolist()))
+    counts = evidence.data.train.counts()
+    labels = {*counts, *evidence.data.val.counts()}
+    if not labels:
+        return
+    low, high, classes = min(labels), max(labels), len(counts)
     numbers = {"width": width, "lowest_label": low, "highest_label": high, "classes": classes}
     place = _output_place(evidence)
     if width == 1 and classes > 1:

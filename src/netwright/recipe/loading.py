@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import sysconfig
 import traceback
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -17,9 +18,11 @@ import attrs
 
 from netwright.catalogue import Catalogue
 from netwright.recipe.recipe import Origin, Recipe
+from netwright.recipe.source import shown
 from netwright.values import UserCodeError, UserError
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
+_OTHERS = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 def load(spec: str, *, extensions: tuple[str, ...] = ()) -> Recipe:
@@ -92,7 +95,8 @@ def import_source(source: str) -> ModuleType:
         sys.path.insert(0, str(Path.cwd()))
     with no_training(source), user_code(source):
         try:
-            missing = importlib.util.find_spec(source) is None  # imports the packages around it
+            # Finding imports the packages around it; a dot in front has no package to start from.
+            missing = source.startswith(".") or importlib.util.find_spec(source) is None
         except (ModuleNotFoundError, ValueError):
             missing = True
         if missing:
@@ -149,14 +153,17 @@ def blame(raised: BaseException, source: str = "") -> UserCodeError:
             *traceback.format_exception_only(raised),
         ]
     )
-    last = next((f for f in reversed(users) if "site-packages" not in f.filename), None)
+    last = next((f for f in reversed(users) if not f.filename.startswith(_OTHERS)), None)
     if last is None and not source and users:
         last = users[-1]
     where = f"{Path(last.filename).name}:{last.lineno}" if last else source
+    file, line = (last.filename, last.lineno) if last else (None, None)
+    if isinstance(raised, SyntaxError) and last is None:
+        file, line = raised.filename, raised.lineno
     summary = str(raised).strip().splitlines()
     return UserCodeError(
         f"{where}: raised {type(raised).__name__}{': ' + summary[0] if summary else ''}",
         traceback=text,
-        file=None,
-        line=None,
+        file=shown(file) if file else None,
+        line=line,
     )

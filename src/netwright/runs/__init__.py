@@ -18,7 +18,7 @@ from netwright.runs.evidence import (
     summarise,
 )
 from netwright.runs.forward import forward, outputs_of, predict, sample_losses
-from netwright.runs.range_test import RangeTest, range_test
+from netwright.runs.rate_range import RangeTest, range_test
 from netwright.runs.run import LayerTraces, Run, run_key
 from netwright.runs.taps import LayerState, Tap
 from netwright.runs.train import Clocks, train

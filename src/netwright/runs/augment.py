@@ -9,14 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+POOL = 64
+
 
 def augmentation(
-    chosen: str | Callable[[Any], Any] | None, samples: int, seed: int
+    chosen: str | Callable[[Any], Any] | None, samples: int, seed: int, spread: Tensor | None = None
 ) -> Callable[[Any, Tensor], Any] | None:
     """`augment(inputs, rows)` for one epoch over `samples` training samples; a user's function takes the
     inputs alone.
 
-    `noise`: Gaussian, a tenth of the batch's spread. `shift`: images by up to an eighth of their size, zeros
+    `noise`: Gaussian, a tenth of `spread`, the standard deviation of each input value over the training
+    samples. `shift`: images by up to an eighth of their size, zeros
     coming in. `flip`: images left to right, half of them.
     """
     if chosen is None:
@@ -25,20 +28,25 @@ def augmentation(
         return lambda inputs, rows: chosen(inputs)
     generator = torch.Generator().manual_seed(seed)
     if chosen == "noise":
-        return _noise(torch.randint(1 << 31, (samples,), generator=generator))
+        scale = 0.1 if spread is None else 0.1 * spread
+        return _noise(torch.randint(2 * POOL, (samples,), generator=generator), generator, scale)
     draws = torch.rand(samples, 2, generator=generator)
     return _shift(draws) if chosen == "shift" else _flip(draws)
 
 
-def _noise(seeds: Tensor) -> Callable[[Any, Tensor], Any]:
-    def add(inputs: Tensor, rows: Tensor) -> Tensor:
+def _noise(chosen: Tensor, generator: torch.Generator, scale: Tensor | float) -> Callable[[Any, Tensor], Any]:
+    """Each sample takes one of a pool of noises (POOL, ...) or its negative, both drawn anew every epoch, so
+    that no sample's noise depends on the batch that it comes in."""
+    pool: list[Tensor] = []
+
+    def add(inputs: Any, rows: Tensor) -> Any:
         if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
             return inputs
-        # One generator a batch, keyed by the batch's first sample: the noise of a sample follows
-        # the epoch's order.
-        generator = torch.Generator().manual_seed(int(seeds[int(rows[0])]))
-        noise = torch.randn(inputs.shape, generator=generator).to(inputs)
-        return inputs + 0.1 * inputs.std() * noise
+        if not pool:
+            pool.append(torch.randn((POOL, *inputs.shape[1:]), generator=generator).to(inputs))
+        which = chosen[rows].to(inputs.device)
+        sign = (1 - 2 * (which // POOL)).to(inputs.dtype).reshape(-1, *[1] * (inputs.ndim - 1))
+        return inputs + scale * sign * pool[0][which % POOL]
 
     return add
 

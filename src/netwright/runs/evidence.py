@@ -14,7 +14,7 @@ from torch import Tensor
 from netwright.catalogue import Needs
 from netwright.recipe import Recipe, Samples, Task, Yardstick, labels_of, tree_tensors
 from netwright.recipe.source import Birthplace, shown
-from netwright.runs.range_test import RangeTest
+from netwright.runs.rate_range import RangeTest
 from netwright.runs.run import Run
 from netwright.runs.taps import LayerState
 from netwright.values import Attribute, Place
@@ -62,8 +62,9 @@ class PartSummary:
         return labels_of(self.targets).cpu().numpy()
 
     def counts(self) -> dict[int, int]:
-        """Samples by class number."""
-        names, counts = np.unique(self.labels, return_counts=True)
+        """Samples by class number; targets that are no finite number are of no class."""
+        known = torch.isfinite(self.targets.reshape(self.size, -1).float()).all(1).cpu().numpy()
+        names, counts = np.unique(self.labels[known], return_counts=True)
         return {int(n): int(c) for n, c in zip(names, counts, strict=True)}
 
 

@@ -7,7 +7,7 @@ together at the end, so that a step which is not tapped pays nothing and a tappe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -56,8 +56,7 @@ class Tap:
 
     def __init__(self, network: nn.Module, *, histograms: bool = False) -> None:
         self.histograms = histograms
-        inner = core(network)
-        self._modules = [(n, m) for n, m in inner.named_modules() if not any(True for _ in m.children())]
+        self._modules = list(_layers(core(network)))
         self._names = {id(m): n for n, m in self._modules}
         self._handles: list[Any] = []
         self._order: list[str] = []
@@ -96,7 +95,7 @@ class Tap:
                 elif isinstance(module, SATURATING):
                     values["saturated"] = _saturated(module, floating)
                 if self.histograms:
-                    self._bins[name] = torch.histc(floating.nan_to_num(0.0, 0.0, 0.0), BINS)
+                    self._bins[name] = torch.histc(floating[torch.isfinite(floating)], BINS)
             if (
                 given is not None
                 and given.is_floating_point()
@@ -114,7 +113,7 @@ class Tap:
         found: dict[str, dict[str, float]] = {name: {} for name in self._order}
         for (name, key, _), number in zip(flat, numbers, strict=True):
             found[name][key] = number
-        bins = {name: tuple(int(c) for c in counts.tolist()) for name, counts in self._bins.items()}
+        bins = {n: tuple(int(c) for c in counts.tolist()) for n, counts in self._bins.items() if counts.any()}
         return tuple(self._state(name, found[name], bins) for name in self._order)
 
     def _state(
@@ -131,6 +130,22 @@ class Tap:
             histogram=bins.get(name),
             **{key: found.get(key) for key in STATISTICS},
         )
+
+
+def _layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Modules without children by name, and two kinds that compute as a whole although they have some:
+    attention, whose projections run inside it, and a layer whose weight is made of another (spectral
+    norm)."""
+    whole: list[str] = []
+    for name, module in network.named_modules():
+        if any(name.startswith(prefix) for prefix in whole):
+            continue
+        children = {child for child, _ in module.named_children()}
+        if isinstance(module, nn.MultiheadAttention) or children == {"parametrizations"}:
+            whole.append(f"{name}." if name else "")
+            children = set()
+        if not children:
+            yield name, module
 
 
 def _keep_gradient(values: dict[str, Tensor], gradient: Tensor, size: int) -> None:

@@ -179,6 +179,11 @@ class _State:
             (lambda: torch.autocast(device.type, dtype=half)) if half is not None else contextlib.nullcontext
         )
         self._scaler = torch.amp.GradScaler(device.type) if half is torch.float16 else None
+        self._spread: Tensor | None = None
+        if self.settings.augment == "noise":
+            given = samples.head(1024)[0]
+            if isinstance(given, Tensor) and given.is_floating_point() and len(given) > 1:
+                self._spread = given.to(device).std(0)  # the shape of one input
         self._wants_closure = isinstance(self.optimizer, torch.optim.LBFGS)
         one_tensor = isinstance(getattr(samples, "inputs", None), Tensor)
         self._plain = half is None and self.loss is not None and one_tensor
@@ -224,9 +229,8 @@ class _State:
     def _augmentation(self, epoch: int) -> Callable[[Any, Tensor], Any] | None:
         from netwright.runs.augment import augmentation
 
-        return augmentation(
-            self.settings.augment, len(self.samples), stream(self.seed, "augmentation", epoch)
-        )
+        seed = stream(self.seed, "augmentation", epoch)
+        return augmentation(self.settings.augment, len(self.samples), seed, self._spread)
 
     def _schedule(self, epoch: int, step: int) -> None:
         if self.settings.schedule is None:

@@ -37,7 +37,8 @@ class JournalError(UserError):
 
 
 class UserCodeError(NetwrightError):
-    """The user's own code raised (exit 3); `traceback` holds the user's frames only, as text."""
+    """The user's own code raised (exit 3); `traceback` holds the user's frames only, as text. The message
+    already says where."""
 
     exit_code = 3
     kind = "user-code"
@@ -47,6 +48,9 @@ class UserCodeError(NetwrightError):
     ) -> None:
         super().__init__(message, file=file, line=line)
         self.traceback = traceback
+
+    def __str__(self) -> str:
+        return self.message
 
     def __reduce__(self) -> tuple[object, ...]:  # travels from a worker process whole
         return (_user_code_error, (self.message, self.traceback, self.file, self.line))
