@@ -31,6 +31,7 @@ docs: setup
 
 bench: setup
 	$(PY) -m benchmarks.loop_overhead
+	$(PY) -m benchmarks.startup
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
