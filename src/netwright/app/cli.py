@@ -66,6 +66,7 @@ def improve(
 ) -> None:
     """Turn a network that fails into one that works: scan, diagnose, try, keep, report."""
     with _surface(json_) as surface:
+        _severity(fail_on)
         from netwright.app import verbs
 
         common = {
@@ -98,6 +99,7 @@ def diagnose(
 ) -> None:
     """Say what blocks learning, or why it overfits, and confirm it by changing that one thing."""
     with _surface(json_) as surface:
+        _severity(fail_on)
         from netwright.app import verbs
 
         muted = _muted(mute)
@@ -142,6 +144,7 @@ def look(
 ) -> None:
     """List the network, a coloured line a layer: shapes, cost, behaviour, gradient, health."""
     with _surface(json_) as surface:
+        _severity(fail_on)
         from netwright.app import verbs
 
         result = verbs.look(
@@ -173,6 +176,14 @@ def journal(
         from netwright.app import verbs
 
         surface.listed(verbs.history(recipe, session=session, journal=journal))
+
+
+def _severity(name: str) -> None:
+    """Refuse a severity that there is not, before anything is run."""
+    from netwright.values import UserError
+
+    if name not in (*SEVERITIES, "never"):
+        raise UserError(f"--fail-on {name}: say note, warning, error or never")
 
 
 def _muted(pairs: list[str] | None) -> dict[str, str]:
@@ -235,12 +246,8 @@ class _Surface:
 
     def leave(self, findings: Any, fail_on: str) -> None:
         """Exit 1 where a finding is at least as severe as asked."""
-        from netwright.values import UserError
-
         if fail_on == "never":
             return
-        if fail_on not in SEVERITIES:
-            raise UserError(f"--fail-on {fail_on}: say note, warning, error or never")
         if any(SEVERITIES.index(f.severity) >= SEVERITIES.index(fail_on) for f in findings):
             raise typer.Exit(1)
 
@@ -289,7 +296,20 @@ def _report(surface: _Surface, error: NetwrightError) -> None:
 
 def main() -> None:
     """Entry point of the `netwright` command."""
-    app()
+    if "--json" not in sys.argv:
+        app()
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        sys.exit(130)
+    except Exception as wrong:  # an option that there is not: a document as for any other wrong input
+        say = getattr(wrong, "format_message", None)
+        if say is None:
+            raise
+        print(json.dumps({"error": {"kind": "user", "message": say(), "file": None, "line": None}}))
+        wrong.show()  # type: ignore[attr-defined]
+        sys.exit(2)
+    sys.exit(code or 0)
 
 
 if __name__ == "__main__":

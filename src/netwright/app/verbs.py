@@ -16,7 +16,7 @@ from netwright import diagnosis as rooms
 from netwright.app.artefacts import write_network, write_report
 from netwright.app.overview import overview
 from netwright.app.results import AttributesResult, DiagnoseResult, ImproveResult, LookResult, ScanResult
-from netwright.app.work import OnEvent, Work, default_device, fold, journal_folder, now, working
+from netwright.app.work import OnEvent, Work, device_for, fold, journal_folder, now, working
 from netwright.catalogue import Catalogue
 from netwright.diagnosis import THRESHOLD
 from netwright.ideas.situation import Situation, repairs_of
@@ -274,7 +274,7 @@ def look(
             lines = atlas.listing(target, inputs)
         return LookResult(type(target).__name__, "as it is", lines, _size(inputs))
     recipe = _opened(target, extensions)
-    where = device or default_device()
+    where = device_for(device)
     with user_code(recipe.display_name):
         network, places = recipe.build_with_places(seed)
         static = rooms.static_evidence(recipe, where)
@@ -361,8 +361,11 @@ def history(
     if not (folder / "journal.db").is_file():
         raise UserError(f"{folder}: no journal there yet; netwright improve makes one")
     with Journal.open(folder) as opened:
+        sessions = opened.sessions()
         if session is None:
-            return opened.sessions()
+            return sessions
+        if session not in [row["id"] for row in sessions]:
+            raise UserError(f"{folder}: no session {session} in the journal; there are {len(sessions)}")
         return [{"event": type(event).__name__, **to_json(event)} for event in opened.events(session)]
 
 

@@ -20,14 +20,33 @@ from netwright.diagnosis import Tools
 from netwright.journal import Journal
 from netwright.recipe import Recipe, user_code
 from netwright.trials import LocalEngine, Meter, Seeds
-from netwright.values import Budget, Spent
+from netwright.values import Budget, Spent, UserError
 
 OnEvent = Callable[[Any], None]
 FOLDER = ".netwright"
 
 
-def default_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def device_for(name: str | None) -> str:
+    """The device that was asked for, else a GPU where there is one. Raises `UserError` if it is not here."""
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    try:
+        device = torch.device(name)
+        here = (device.index or 0) < counts.get(device.type, 0)
+    except RuntimeError:
+        here = False
+    if not here:
+        raise UserError(f"device {name!r} is not here; say {', '.join(k for k, n in counts.items() if n)}")
+    return name
+
+
+def _known(muted: dict[str, str], catalogue: Catalogue) -> dict[str, str]:
+    """The muted checks, all of which there must be: a misspelt one would mute nothing."""
+    unknown = next((check for check in muted if check not in catalogue.checks), None)
+    if unknown is not None:
+        raise UserError(f"no check {unknown!r} to mute; there are {', '.join(sorted(catalogue.checks))}")
+    return muted
 
 
 def journal_folder(recipe: Recipe, journal: str | Path | None) -> Path:
@@ -89,8 +108,9 @@ def working(
     extensions: tuple[str, ...],
     muted: dict[str, str] | None,
 ) -> Generator[Work, None, None]:
-    where = device or default_device()
+    where = device_for(device)
     catalogue = recipe.catalogue or Catalogue.collect()
+    muted = _known(muted or {}, catalogue)
     folder = journal_folder(recipe, journal)
     with user_code(recipe.display_name):
         fingerprint = recipe.fingerprint
@@ -111,7 +131,7 @@ def working(
         # No single training may take longer than the whole budget.
         longest = limit.amount if limit.unit == "seconds" else None
         checks = tuple(catalogue.checks.values())
-        tools = Tools(engine, meter, Seeds(seed), checks, where, muted or {}, longest)
+        tools = Tools(engine, meter, Seeds(seed), checks, where, muted, longest)
         try:
             yield Work(recipe, tools, engine, opened, session, folder, catalogue)
         finally:

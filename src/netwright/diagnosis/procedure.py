@@ -71,9 +71,11 @@ class Diagnosis:
     @property
     def outcome(self) -> str:
         """`findings`, `healthy` (every applicable check ran, none fired), or `inconclusive`."""
+        if not self.reproduced:
+            return "inconclusive"
         if self.findings:
             return "findings"
-        return "healthy" if self.complete and self.reproduced else "inconclusive"
+        return "healthy" if self.complete else "inconclusive"
 
 
 def static_evidence(recipe: Recipe, device: str) -> list[Evidence]:

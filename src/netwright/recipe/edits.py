@@ -116,9 +116,16 @@ def core(network: nn.Module) -> nn.Module:
 
 
 def leaves(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Modules without children, by their name in the user's network, in the order of registration."""
+    """The layers, by their name in the user's network, in the order of registration: modules without
+    children, and those whose children only hold their weights (attention, parametrised layers)."""
+    inside: list[str] = []
     for name, module in core(network).named_modules():
-        if not any(True for _ in module.children()):
+        if any(name.startswith(f"{outer}." if outer else "") for outer in inside):
+            continue
+        whole = isinstance(module, nn.MultiheadAttention) or nn.utils.parametrize.is_parametrized(module)
+        if whole:
+            inside.append(name)
+        if whole or not any(True for _ in module.children()):
             yield name, module
 
 

@@ -153,7 +153,8 @@ def blame(raised: BaseException, source: str = "") -> UserCodeError:
             *traceback.format_exception_only(raised),
         ]
     )
-    last = next((f for f in reversed(users) if not f.filename.startswith(_OTHERS)), None)
+    own = [f for f in users if not f.filename.startswith(_OTHERS) and "site-packages" not in f.filename]
+    last = own[-1] if own else None
     if last is None and not source and users:
         last = users[-1]
     where = f"{Path(last.filename).name}:{last.lineno}" if last else source

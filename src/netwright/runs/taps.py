@@ -7,14 +7,14 @@ together at the end, so that a step which is not tapped pays nothing and a tappe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from attrs import frozen
 from torch import Tensor, nn
 
-from netwright.recipe.edits import SATURATING, core
+from netwright.recipe.edits import SATURATING, leaves
 
 STATISTICS = ("mean", "std", "zeros", "dead", "saturated", "gradient", "input_mean", "input_std")
 BINS = 16
@@ -56,7 +56,7 @@ class Tap:
 
     def __init__(self, network: nn.Module, *, histograms: bool = False) -> None:
         self.histograms = histograms
-        self._modules = list(_layers(core(network)))
+        self._modules = list(leaves(network))
         self._names = {id(m): n for n, m in self._modules}
         self._handles: list[Any] = []
         self._order: list[str] = []
@@ -130,22 +130,6 @@ class Tap:
             histogram=bins.get(name),
             **{key: found.get(key) for key in STATISTICS},
         )
-
-
-def _layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Modules without children by name, and two kinds that compute as a whole although they have some:
-    attention, whose projections run inside it, and a layer whose weight is made of another (spectral
-    norm)."""
-    whole: list[str] = []
-    for name, module in network.named_modules():
-        if any(name.startswith(prefix) for prefix in whole):
-            continue
-        children = {child for child, _ in module.named_children()}
-        if isinstance(module, nn.MultiheadAttention) or children == {"parametrizations"}:
-            whole.append(f"{name}." if name else "")
-            children = set()
-        if not children:
-            yield name, module
 
 
 def _keep_gradient(values: dict[str, Tensor], gradient: Tensor, size: int) -> None:

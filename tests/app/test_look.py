@@ -1,0 +1,158 @@
+"""Looking at networks of every shape: nothing is left out of the listing, and nothing invented in it."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+import netwright as nw
+from conftest import digits_data, mlp, training
+
+
+def lines(network, inputs):
+    return {line.name: line for line in nw.look(network, inputs).layers}
+
+
+def flops(network, *shape):
+    return next(iter(lines(network, torch.randn(*shape)).values())).flops
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "expected"),
+    [
+        (nn.Linear(4, 3), (5, 4), 2 * 4 * 3),
+        (nn.Linear(4, 3), (5, 7, 4), 7 * 2 * 4 * 3),
+        (nn.Conv1d(2, 6, 3), (5, 2, 10), 2 * 6 * 8 * (2 * 3)),
+        (nn.Conv2d(4, 8, 3, stride=2, padding=1), (3, 4, 9, 9), 2 * 8 * 25 * (4 * 9)),
+        (nn.Conv2d(4, 8, 3, stride=2, padding=1, groups=2), (3, 4, 9, 9), 2 * 8 * 25 * (2 * 9)),
+        (nn.ConvTranspose2d(4, 8, 2, stride=2), (3, 4, 5, 5), 2 * 4 * 25 * (8 * 4)),
+    ],
+    ids=lambda value: str(value) if isinstance(value, nn.Module) else "",
+)
+def test_flops_are_of_one_sample_with_a_multiply_and_an_add_for_each_weight(layer, shape, expected):
+    assert flops(layer, *shape) == expected
+
+
+def test_a_network_that_is_one_layer_has_one_line():
+    assert [line.kind for line in nw.look(nn.Linear(4, 3), torch.randn(5, 4)).layers] == ["Linear"]
+
+
+class Twice(nn.Module):
+    """The same layer at two places of the pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.layer(self.layer(x).relu())
+
+
+def test_a_layer_that_runs_twice_has_one_line_with_its_weights_once_and_its_work_twice():
+    line = lines(Twice(), torch.randn(5, 4))["layer"]
+    assert (line.parameters, line.flops) == (20, 2 * 2 * 4 * 4)
+
+
+@pytest.mark.parametrize(
+    ("network", "inputs"),
+    [
+        (nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), torch.randn(5, 3, 8)),
+        (nn.Sequential(spectral_norm(nn.Linear(4, 6)), nn.ReLU(), nn.Linear(6, 2)), torch.randn(5, 4)),
+        (nn.Sequential(nn.Embedding(10, 4), nn.Flatten(), nn.Linear(12, 2)), torch.randint(10, (5, 3))),
+        (nn.Sequential(nn.LSTM(4, 3, num_layers=2)), torch.randn(5, 2, 4)),
+    ],
+    ids=["attention", "a weight made of another", "embedding", "recurrent"],
+)
+def test_the_parameters_of_the_lines_add_up_to_those_of_the_network(network, inputs):
+    listed = sum(line.parameters for line in nw.look(network, inputs).layers)
+    assert listed == sum(p.numel() for p in network.parameters())
+
+
+def test_a_dictionary_of_inputs_goes_by_name():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, left, right):
+            return {"logits": self.layer(left) + right}
+
+    result = nw.look(Named(), {"right": torch.randn(5, 4), "left": torch.randn(5, 4)})
+    assert (result.inputs, result.layers[0].output_shape) == (5, (4,))
+
+
+def test_whole_numbers_are_looked_up_and_not_averaged():
+    line = lines(nn.Sequential(nn.Embedding(10, 4)), torch.randint(10, (5, 3)))["0"]
+    assert line.output_shape == (3, 4)
+    assert line.flops is None
+
+
+def test_values_that_are_not_numbers_are_not_drawn_as_zeros():
+    network = nn.Sequential(nn.Linear(4, 3))
+    with torch.no_grad():
+        network[0].weight[0, 0] = float("nan")  # one output of three
+    line = lines(network, torch.ones(5, 4))["0"]
+    assert sum(line.behaviour["histogram"] or ()) == 10
+    document = nw.look(network, torch.ones(5, 4)).to_json()["layers"][0]
+    assert document["behaviour"]["mean"] is None
+
+
+def test_a_layer_without_a_single_number_has_no_histogram():
+    line = lines(nn.Linear(4, 3), torch.full((5, 4), float("nan")))[""]
+    assert line.behaviour["histogram"] is None
+
+
+def test_looking_leaves_what_follows_the_weights_alone():
+    network = nn.Sequential(spectral_norm(nn.Linear(4, 4)), nn.BatchNorm1d(4), nn.Dropout(0.5)).train()
+    network[1].eval()  # some layers frozen in another mode
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    modes = [module.training for module in network.modules()]
+    inputs = torch.randn(5, 4, requires_grad=True)
+    nw.look(network, inputs)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert [module.training for module in network.modules()] == modes
+    assert inputs.grad is None
+
+
+def test_a_network_that_raises_is_left_as_it_was():
+    def refuse(module, inputs):
+        raise ValueError("the lake is closed")
+
+    network = mlp().train()
+    network[3].register_forward_pre_hook(refuse)
+    with pytest.raises(nw.UserCodeError, match="the lake is closed"):
+        nw.look(network, torch.randn(4, 1, 8, 8))
+    assert all(module.training for module in network.modules())
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_looking_at_a_recipe_gives_the_same_twice(digits_recipe):
+    assert nw.look(digits_recipe).to_json() == nw.look(digits_recipe).to_json()
+
+
+def test_another_seed_shows_other_weights(digits_recipe):
+    one, other = nw.look(digits_recipe), nw.look(digits_recipe, seed=3)
+    assert other.run == "untrained, seed 3"
+    assert one.layers[1].behaviour["mean"] != other.layers[1].behaviour["mean"]
+
+
+def test_a_finding_stands_at_its_layer():
+    def build():
+        network = mlp()
+        nn.init.constant_(network[1].bias, -50.0)
+        return network
+
+    result = nw.look(nw.Recipe(digits_data(), build, training()))
+    at = {line.name: line.findings for line in result.layers}
+    assert at["1"] == tuple(f.id for f in result.findings if f.where.layer == "1")
+    assert at["1"] and not at["3"]
+
+
+def test_weights_are_named_as_what_is_shown(tmp_path, digits_recipe):
+    network = mlp()
+    nn.init.zeros_(network[1].weight)
+    nn.init.zeros_(network[1].bias)
+    torch.save(network.state_dict(), tmp_path / "mine.pt")
+    result = nw.look(digits_recipe, weights=tmp_path / "mine.pt")
+    assert result.run == f"{tmp_path / 'mine.pt'}, 4 tensors"
+    assert result.layers[1].behaviour["std"] == 0.0
