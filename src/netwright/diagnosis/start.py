@@ -133,7 +133,7 @@ def units_that_never_fire(evidence: Evidence) -> Iterator[Finding]:
         )
         size = bias.norm / math.sqrt(max(1, math.prod(bias.shape))) if bias else 0.0
         cause = (
-            f" The bias of {before.kind} {before.name} starts at about {size:.3g}."
+            f" The bias of {before.kind} {before.name} starts at a size of about {size:.3g}."
             if before and size > 1
             else ""
         )

@@ -57,7 +57,7 @@ def finding_block(finding: Finding) -> RenderableType:
             (f"{finding.cause:<14}", f"bold {colour}"),
             (f"{finding.status:<9}", _STATUS[finding.status]),
             (words.source(where), ""),
-            (where.layer or "", ""),
+            (f"layer {where.layer}" if where.layer else "", ""),
             (str(finding.evidence.get("written") or ""), ""),
             (f"{words.share(finding.confidence)} sure" if sure else "", "dim"),
             (f"or {', '.join(finding.also)}, whose repair does the same" if finding.also else "", ""),
