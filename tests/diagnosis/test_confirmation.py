@@ -7,8 +7,8 @@ from torch import nn
 
 import netwright as nw
 from conftest import digits_data, mlp, table_data, table_mlp, training
-from netwright.diagnosis import Symptom, confirm, rivals_of
-from netwright.runs import Clocks
+from netwright.diagnosis import Diagnosis, Symptom, confirm, rivals_of
+from netwright.runs import Clocks, Evidence
 from netwright.trials import InlineEngine, Job
 from netwright.values import Edit, Finding, Place
 
@@ -122,3 +122,39 @@ def test_a_symptom_is_fixed_before_anything_is_changed(digits_recipe):
     assert (symptom.kind, symptom.epochs) == ("does not learn", 6)
     assert symptom.shown(failing, bad) and not symptom.shown(run, bad)
     assert np.isfinite(symptom.threshold)
+
+
+def test_what_a_sham_cures_too_is_not_confirmed(monkeypatch):
+    recipe = nw.Recipe(digits_data(scale=1.0), mlp, training(lr=50.0))
+    finding = Finding("initialisation", Place(attribute="initialisation"), confidence=0.8)
+    monkeypatch.setattr("netwright.diagnosis.confirmation._shams", lambda *_: [LOWER])
+    change = Edit.set("training.lr", 0.002, "lr → 0.002")
+    done = settle(recipe, [finding], {"initialisation": [change]})
+    settled = done.findings[0]
+    assert settled.confirmation["gone_on"] == settled.confirmation["sham_gone_on"] == 5
+    assert settled.status == "suspected"
+    assert done.repairs == {}
+
+
+def test_a_symptom_that_no_fresh_seed_shows_is_not_reproduced(digits_recipe):
+    finding = Finding("lr-too-high", Place(attribute="lr"), confidence=0.9)
+    seen_once = Symptom("does not learn", 6)
+    done = settle(digits_recipe, [finding], {"lr-too-high": [LOWER]}, seen_once)
+    assert not done.reproduced
+    assert done.findings == (finding,)
+    assert done.repairs == {}
+
+
+def test_a_diagnosis_that_was_not_reproduced_is_inconclusive(digits_recipe):
+    found = Diagnosis(
+        digits_recipe,
+        Evidence(),
+        (Finding("lr-too-high"),),
+        (),
+        {},
+        None,
+        None,
+        reproduced=False,
+        complete=True,
+    )
+    assert found.outcome == "inconclusive"
