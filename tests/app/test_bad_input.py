@@ -140,6 +140,18 @@ def test_a_damaged_journal_is_left_as_it_is(file, tmp_path):
     assert (folder / "journal.db").read_bytes() == b"not a database at all" * 50
 
 
+@pytest.mark.parametrize("taken", ["mine.safetensors", "mine_load.py", "mine.html"])
+def test_a_result_that_cannot_be_written_keeps_what_was_trained(file, tmp_path, taken):
+    folder = tmp_path / "journal"
+    (folder / taken).mkdir(parents=True)  # a folder where a file belongs
+    path = file("recipe = nw.Recipe(data, network, how)")
+    with pytest.raises(nw.UserError, match=rf"{taken}: cannot be written .* what was trained is kept"):
+        verbs.improve(path, budget="30 epochs", journal=folder)
+    (folder / taken).rmdir()
+    again = verbs.improve(path, budget="30 epochs", journal=folder)
+    assert any("found finished in the journal" in note for note in again.notes)
+
+
 def test_a_network_that_raises_in_forward_is_exit_3_with_the_layer(file):
     path = file("recipe = nw.Recipe(data, lambda: nn.Sequential(nn.Flatten(), nn.Linear(63, 10)), how)")
     with pytest.raises(nw.UserCodeError, match=r"mine\.py:13: layer 1 in the forward pass") as raised:

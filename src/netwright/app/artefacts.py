@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -38,21 +40,17 @@ def write_network(folder: Path, recipe: Recipe, run: Run) -> tuple[str | None, s
         "seed": str(run.seed),
         "validation": f"{run.scores.get('val', float('nan')):.6g}",
     }
-    try:
+    with _written(path):
         save_file({k: np.ascontiguousarray(v) for k, v in run.weights.items()}, path, metadata)
-    except OSError as failed:
-        raise UserError(
-            f"{path}: cannot be written ({failed.strerror}); make room or name another --journal"
-        ) from failed
     source = recipe.origin.source if recipe.origin else ""
     if not source.endswith(".py"):
         return _shown(path), None
     relative = Path(os.path.relpath(Path(source).resolve(), folder.resolve())).as_posix()
     load = folder / f"{recipe.display_name}_load.py"
     assert recipe.origin is not None
-    load.write_text(
-        _LOAD.format(source=relative, name=recipe.origin.name, weights=path.name), encoding="utf-8"
-    )
+    with _written(load):
+        text = _LOAD.format(source=relative, name=recipe.origin.name, weights=path.name)
+        load.write_text(text, encoding="utf-8")
     return _shown(path), _shown(load)
 
 
@@ -61,13 +59,25 @@ def write_report(folder: Path, result: values.ImproveResult, attributes: values.
     from netwright.views.report import report_html
 
     path = folder / f"{result.recipe}.html"
-    try:
-        path.write_text(report_html(result, attributes), encoding="utf-8")
-    except OSError as failed:
-        raise UserError(
-            f"{path}: cannot be written ({failed.strerror}); make room or name another --journal"
-        ) from failed
+    page = report_html(result, attributes)
+    with _written(path):
+        path.write_text(page, encoding="utf-8")
     return _shown(path)
+
+
+@contextmanager
+def _written(path: Path) -> Generator[None, None, None]:
+    """Inside, a file that cannot be written is the user's to mend; what was trained stays in the journal."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as failed:
+        reason = getattr(failed, "strerror", None) or str(failed)
+        raise UserError(
+            f"{path}: cannot be written ({reason}); make room or name another --journal:"
+            " what was trained is kept"
+        ) from failed
 
 
 def _shown(path: Path) -> str:

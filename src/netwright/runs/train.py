@@ -103,7 +103,10 @@ def train(
             if not finite or state.exhausted:
                 break
             if checkpoint is not None and clocks.wall() - last_saved > CHECKPOINT_SECONDS:
-                state.save(checkpoint, epoch + 1)
+                try:
+                    state.save(checkpoint, epoch + 1)
+                except (OSError, RuntimeError):  # no room: that costs the resume, not the training
+                    checkpoint = None
                 last_saved = clocks.wall()
             if stop is not None and stop(event):
                 stopped = True
