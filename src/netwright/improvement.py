@@ -23,6 +23,7 @@ from netwright.values import (
     Edit,
     Event,
     Finding,
+    NetwrightError,
     Note,
     RoundEnded,
     StageStarted,
@@ -100,7 +101,7 @@ def improve(
     state = _State(recipe, recipe, Ledger(max(1, first.plan.confirmations if first.plan else 1)))
     _note_findings(state, first)
     if not first.trainable:
-        first, pace, claims = yield from _enable(recipe, first, tools, propose, state)
+        first, pace, claims = yield from _enable(recipe, first, tools, propose, state, ideas)
     elif first.baseline or first.evidence.run is not None:
         yield _baseline(recipe, first)
     if claims and pace is not None:
@@ -126,6 +127,9 @@ def _baseline(recipe: Recipe, found: Diagnosis) -> BaselineScored:
 def _note_findings(state: _State, found: Diagnosis) -> None:
     """Later rounds add what they confirm; what they only suspect of an edited recipe is no statement about
     the user's."""
+    confirmed = {f.cause: f for f in found.findings if f.status == "confirmed"}
+    # A cause that was suspected in the first round and is confirmed in a later one is confirmed.
+    state.findings = [f if f.status == "confirmed" else confirmed.get(f.cause, f) for f in state.findings]
     known = {f.cause for f in state.findings}
     fresh = [f for f in found.findings if f.cause not in known]
     first = not state.applied
@@ -136,7 +140,12 @@ def _note_findings(state: _State, found: Diagnosis) -> None:
 
 
 def _enable(
-    recipe: Recipe, found: Diagnosis, tools: Tools, propose: Any, state: _State
+    recipe: Recipe,
+    found: Diagnosis,
+    tools: Tools,
+    propose: Any,
+    state: _State,
+    ideas: Mapping[str, Idea],
 ) -> Generator[Event, None, tuple[Diagnosis, Pace | None, bool]]:
     """A recipe that cannot take a step: its leading finding's repair is applied, and judged against the
     untrained network."""
@@ -145,12 +154,12 @@ def _enable(
             changed = recipe.with_edits(edit)
             try:
                 next_found = yield from diagnose(changed, tools, propose, attempt=1)
-            except Exception as still:  # the repair does not make it trainable: the next one is tried
+            except NetwrightError as still:  # the repair does not make it trainable: the next one is tried
                 yield Note(f"{edit.label}: still cannot train ({type(still).__name__})")
                 continue
             if not next_found.trainable or next_found.plan is None:
                 continue
-            contender = Contender(_idea_of(edit, finding), edit.attribute, (edit,), edit.label)
+            contender = Contender(_idea_of(edit, finding, ideas), edit.attribute, (edit,), edit.label)
             state.ledger = Ledger(max(1, next_found.plan.confirmations))
             judged = yield from claim(
                 recipe, contender, engine=tools.engine, seeds=tools.seeds.reproducing(5, 1),
@@ -182,8 +191,10 @@ def _confirm_enabled(state: _State, finding: Finding, edit: Edit, verdict: Verdi
     state.findings = [done if f.id == finding.id else f for f in state.findings]
 
 
-def _idea_of(edit: Edit, finding: Finding) -> str:
-    return finding.ideas[0] if finding.ideas else edit.kind
+def _idea_of(edit: Edit, finding: Finding, ideas: Mapping[str, Idea]) -> str:
+    """The idea named by the finding that the edit's attribute is of."""
+    named = (n for n in finding.ideas if n in ideas and ideas[n].attribute == edit.attribute)
+    return next(named, edit.kind)
 
 
 def _rounds(
@@ -235,11 +246,11 @@ def _confirmed_repairs(
         if finding.status != "confirmed" or not edits or edits in done or state.ledger.full:
             continue
         done.add(edits)
-        owner = next(
-            (n for n in finding.ideas if n in ideas and ideas[n].attribute == edits[-1].attribute), ""
-        )
         contender = Contender(
-            owner or edits[-1].kind, edits[-1].attribute, edits, " and ".join(e.label for e in edits)
+            _idea_of(edits[-1], finding, ideas),
+            edits[-1].attribute,
+            edits,
+            " and ".join(e.label for e in edits),
         )
         seeds = tools.seeds.confirming(
             number, 5

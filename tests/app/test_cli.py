@@ -222,7 +222,7 @@ def test_a_training_that_raises_later_on_is_the_users_error_too(cli, file, tmp_p
         (("diagnose", "{}", "--mute", "input-scael=known"), "input-scael"),
         (("diagnose", "{}", "--with", "nothing.py"), "nothing.py: no such file"),
         (("diagnose", "{}", "--budget", "2 bananas"), "say 90s, 2m, 1h"),
-        (("scan", "{}:other"), "other is not there, not a recipe; recipes there are recipe"),
+        (("scan", "{}:other"), "other is not defined; recipes there are recipe"),
         (("scan", "."), "neither a file nor a module"),
         (("scan", "no.such.module"), "neither a file nor a module"),
         (("scan", "json:loads"), "loads is a function, not a recipe"),

@@ -252,3 +252,20 @@ def test_the_repair_that_a_finding_names_is_the_first():
 @pytest.mark.parametrize(("rate", "typed"), [(0.0333, 0.03), (1.7, 2.0), (4.4e-5, 4e-5), (0.1, 0.1)])
 def test_rates_are_rounded_to_what_one_would_type(rate, typed):
     assert rounded(rate) == pytest.approx(typed)
+
+
+def test_a_cause_suspected_first_and_confirmed_later_is_confirmed(digits_recipe):
+    from netwright import improvement
+    from netwright.diagnosis import Diagnosis
+    from netwright.trials.race import Ledger
+
+    def found(status):
+        evidence = static_evidence(digits_recipe, "cpu")[0]
+        return Diagnosis(
+            digits_recipe, evidence, (Finding("input-scale", status=status),), (), {}, None, None
+        )
+
+    state = improvement._State(digits_recipe, digits_recipe, Ledger(1))
+    improvement._note_findings(state, found("suspected"))
+    improvement._note_findings(state, found("confirmed"))
+    assert [(f.cause, f.status) for f in state.findings] == [("input-scale", "confirmed")]

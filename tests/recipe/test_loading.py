@@ -48,7 +48,7 @@ def test_the_line_that_made_the_recipe_survives_loading(file):
     [
         ("", None, "no recipe found; define one"),
         ("a = make(1)\nb = make(2)\n", None, "holds the recipes a, b; name one"),
-        ("a = make(1)\n", "b", "b is not there, not a recipe; recipes there are a"),
+        ("a = make(1)\n", "b", "b is not defined; recipes there are a"),
         ("a = make(1)\nb = 3\n", "b", "b is a int, not a recipe"),
     ],
 )

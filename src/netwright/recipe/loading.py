@@ -49,9 +49,9 @@ def load(spec: str, *, extensions: tuple[str, ...] = ()) -> Recipe:
         )
     found = getattr(module, name, None)
     if not isinstance(found, Recipe):
-        what = f"is a {type(found).__name__}" if hasattr(module, name) else "is not there"
+        what = f"is a {type(found).__name__}, not a recipe" if hasattr(module, name) else "is not defined"
         others = f"; recipes there are {', '.join(recipes)}" if recipes else ""
-        raise UserError(f"{source}: {name} {what}, not a recipe{others}")
+        raise UserError(f"{source}: {name} {what}{others}")
     made_at = found.made_at
     recipe = attrs.evolve(found, origin=Origin(source, name), catalogue=catalogue)
     object.__setattr__(recipe, "made_at", made_at)
