@@ -37,6 +37,7 @@ class Needs(enum.Flag):
     OPTIMIZER = enum.auto()
     RUN = enum.auto()
     RANGE_TEST = enum.auto()
+    LOOP = enum.auto()
 
     def words(self) -> str:
         return ", ".join(str(part.name).lower().replace("_", " ") for part in Needs if part in self)

@@ -14,6 +14,7 @@ from torch import Tensor
 from netwright.catalogue import Needs
 from netwright.recipe import Recipe, Samples, Task, Yardstick, labels_of, tree_tensors
 from netwright.recipe.source import Birthplace, shown
+from netwright.runs.loop import LoopEvidence
 from netwright.runs.rate_range import RangeTest
 from netwright.runs.run import Run
 from netwright.runs.taps import LayerState
@@ -176,6 +177,7 @@ class Evidence:
     optimizer: OptimizerEvidence | None = None
     run: Run | None = None
     range_test: RangeTest | None = None
+    loop: LoopEvidence | None = None
     yardstick: Yardstick | None = None
 
     @property
@@ -188,6 +190,7 @@ class Evidence:
             Needs.OPTIMIZER: self.optimizer,
             Needs.RUN: self.run,
             Needs.RANGE_TEST: self.range_test,
+            Needs.LOOP: self.loop,
         }
         present = Needs.NONE
         for need, part in parts.items():
