@@ -38,6 +38,7 @@ class Needs(enum.Flag):
     RUN = enum.auto()
     RANGE_TEST = enum.auto()
     LOOP = enum.auto()
+    END = enum.auto()
 
     def words(self) -> str:
         return ", ".join(str(part.name).lower().replace("_", " ") for part in Needs if part in self)
@@ -53,12 +54,15 @@ class Cost(enum.Enum):
 @frozen
 class Check:
     """`function(evidence)` yields findings; `confuses` is what it can mistake for its cause, shown to the
-    user."""
+    user. `probes` are the experiments whose answers it reads; `when(evidence)` says, from cheaper evidence,
+    whether it is worth making them."""
 
     id: str
     needs: Needs
     confuses: str
     function: Callable[..., Iterator[Any]] = field(repr=False)
+    probes: tuple[str, ...] = ()
+    when: Callable[[Any], bool] | None = field(default=None, repr=False)
 
 
 @frozen
@@ -90,11 +94,21 @@ class EditKind:
     function: Callable[..., Any] = field(repr=False)
 
 
-def check(id: str, *, needs: Needs = Needs.RECIPE, confuses: str = "") -> Callable[[Any], Any]:
-    """Declare a check: a generator of findings over the evidence it `needs`."""
+def check(
+    id: str,
+    *,
+    needs: Needs = Needs.RECIPE,
+    probes: Iterable[str] = (),
+    when: Callable[[Any], bool] | None = None,
+    confuses: str = "",
+) -> Callable[[Any], Any]:
+    """Declare a check: a generator of findings over the evidence it `needs` and the answers of its `probes`.
+
+    With `when`, probes are made and the check is asked only where it holds of the evidence so far.
+    """
 
     def mark(function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-        setattr(function, _MARK, Check(id, needs, confuses, function))
+        setattr(function, _MARK, Check(id, needs, confuses, function, tuple(probes), when))
         return function
 
     return mark

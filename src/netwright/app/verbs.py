@@ -215,6 +215,10 @@ def _diagnose_trace(trace: Trace, muted: dict[str, str]) -> DiagnoseResult:
     items = list(rooms.examine([evidence], checks, muted))
     ranking = rooms.rank(f for f in items if isinstance(f, Finding))
     skipped = {i.check: i.reason for i in items if not isinstance(i, Finding)}
+    parameters = evidence.batch.parameters if evidence.batch else ()
+    frozen = sum(not p.requires_grad for p in parameters)
+    meant = 0 < frozen < len(parameters)
+    notes = (f"{frozen} of {len(parameters)} parameters are frozen, which is taken as meant",) if meant else ()
     return DiagnoseResult(
         recipe=trace.name,
         fingerprint="",
@@ -224,7 +228,10 @@ def _diagnose_trace(trace: Trace, muted: dict[str, str]) -> DiagnoseResult:
         considered=ranking.considered,
         spent=Spent(time.perf_counter() - began),
         run=f"watched loop, {trace.steps} steps",
-        notes=("a watched loop is judged by what was seen; nothing was tried, so nothing is confirmed",),
+        notes=(
+            "a watched loop is judged by what was seen; nothing was tried, so nothing is confirmed",
+            *notes,
+        ),
         skipped=skipped,
     )
 

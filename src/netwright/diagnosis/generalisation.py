@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import math
+
+import attrs
 import numpy as np
 
 from netwright.catalogue import Needs, check
+from netwright.patterns.labels import suspicious
 from netwright.runs import Evidence
-from netwright.values import Finding
+from netwright.values import Finding, Place
 
 RISE, DROP = 1.5, 0.03
+GAP, PER_SAMPLE = 0.12, 5.0
 
 
 @check(
@@ -65,3 +70,159 @@ def best_long_before_the_end(evidence: Evidence) -> Iterator[Finding]:
         " times the lowest while the training loss went on falling.",
         ("train-shorter",),
     )
+
+
+def _gap(evidence: Evidence) -> float | None:
+    """How much more skill there is on the training than on the validation data."""
+    train, val = evidence.skill("train"), evidence.skill("val")
+    if train is None or val is None or (evidence.run is not None and evidence.run.diverged):
+        return None
+    return train - val
+
+
+def _has_gap(evidence: Evidence) -> bool:
+    gap = _gap(evidence)
+    return gap is not None and gap > GAP
+
+
+def _unregularised(evidence: Evidence) -> bool:
+    assert evidence.recipe is not None and evidence.batch is not None and evidence.optimizer is not None
+    settings = evidence.recipe.settings
+    dropped = any("dropout" in c.name and c.settings.get("p") for c in evidence.batch.operations.forward)
+    decay = float(evidence.optimizer.settings.get("weight_decay") or 0.0)
+    light = decay * evidence.optimizer.lr * (evidence.run.steps if evidence.run else 0) < 0.05
+    return not dropped and light and settings.augment is None
+
+
+@check(
+    "overfit-capacity",
+    needs=Needs.RECIPE | Needs.BATCH | Needs.OPTIMIZER | Needs.RUN,
+    probes=("narrower-copy",),
+    when=lambda evidence: _has_gap(evidence) and _unregularised(evidence),
+    confuses="too little data for any network; labels of which some are wrong",
+)
+def far_more_capacity_than_data(evidence: Evidence) -> Iterator[Finding]:
+    """Far more capacity than the data support, with no regularisation.
+
+    Looks at the run's gap between training and validation skill, at its parameters for each training sample, at dropout, weight
+    decay and augmentation; and at a copy of the network with hidden layers a quarter as wide, trained the same way.
+    Threshold: a gap of 0.12 with a training skill over 0.9, 5 parameters a sample, nothing that regularises, and a narrower
+    copy that validates no worse by over 0.01.
+    Source: Goodfellow et al., Deep Learning (2016), section 5.2; Zhang et al. (2017).
+    """
+    assert evidence.recipe is not None and evidence.batch is not None
+    answer, gap = evidence.probes["narrower-copy"], _gap(evidence)
+    train, val = evidence.skill("train"), evidence.skill("val")
+    if gap is None or train is None or val is None or train < 0.9:
+        return
+    parameters = sum(math.prod(p.shape) for p in evidence.batch.parameters)
+    ratio = parameters / max(1, len(evidence.recipe.training_samples))
+    if ratio < PER_SAMPLE or answer.skill < val - 0.01:
+        return
+    yield Finding(
+        "overfit-capacity",
+        evidence.place("width"),
+        {
+            "gap": gap,
+            "parameters": parameters,
+            "parameters_per_sample": ratio,
+            "narrower_skill": answer.skill,
+            "validation_skill": val,
+            "training_skill": train,
+        },
+        f"{parameters:,} parameters for {len(evidence.recipe.training_samples):,} samples learn them to a skill of"
+        f" {train:.2f} and validate at {val:.2f}; a quarter of the width validates at {answer.skill:.2f}, and nothing"
+        " regularises.",
+        ("more-weight-decay", "dropout-after-hidden-layers", "narrower-layers"),
+    )
+
+
+@check(
+    "overfit-memorised-noise",
+    needs=Needs.DATA | Needs.RUN,
+    probes=("simple-models",),
+    when=_has_gap,
+    confuses="rare but true cases that only a network can tell",
+)
+def wrong_labels_learnt_by_heart(evidence: Evidence) -> Iterator[Finding]:
+    """A gap between training and validation that is made of wrongly labelled samples learnt by heart.
+
+    Looks at the training samples whose label simple models reject (see label-noise): the share of them that the network
+    gives the rejected label nonetheless.
+    Threshold: label noise of 3 % and more by both simple models, and the network agrees with the wrong label on half of them.
+    Source: Arpit et al., A Closer Look at Memorization in Deep Networks (2017).
+    """
+    assert evidence.data is not None and evidence.run is not None
+    simple = evidence.probes["simple-models"]
+    right = evidence.run.contributions.get("train")
+    if right is None or not len(simple.linear_odds) or simple.best < 0.2:
+        return
+    part = evidence.data.train
+    rows = part.positions.numpy()[simple.rows]
+    if len(right) != part.size or rows.max(initial=0) >= len(right):
+        return
+    rejected, sure_errors, errors = suspicious(simple, part.labels[rows])
+    share = float(rejected.mean())
+    if share < 0.03 or sure_errors < 0.06 or sure_errors < 0.55 * errors:
+        return
+    learnt = float((right[rows[rejected]] > 0).mean())
+    gap = _gap(evidence)
+    if learnt < 0.5:
+        return
+    bad = rows[rejected]
+    samples = evidence.recipe.data.parts.train.ids(bad[:100].tolist()) if evidence.recipe else None
+    yield Finding(
+        "overfit-memorised-noise",
+        attrs.evolve(evidence.place("data_repairs"), samples=samples),
+        {"share_rejected": share, "learnt_by_heart": learnt, "gap": gap, "rows": bad.tolist()},
+        f"{len(bad)} training labels look wrong, and the network has learnt {learnt:.0%} of them by heart: that is"
+        f" part of the gap of {gap or 0:.2f} to validation.",
+        ("drop-suspicious-samples", "smooth-labels", "train-shorter"),
+        also=("label-noise",),
+    )
+
+
+@check(
+    "overfit-situation",
+    needs=Needs.DATA | Needs.RUN | Needs.RECIPE,
+    probes=("situations",),
+    when=lambda evidence: (evidence.skill("train") or 0.0) > 0.5 and (evidence.skill("val") or 1.0) < 0.97,
+    confuses="a slice that is hard for every network; a feature that is a true cause",
+)
+def good_in_one_situation_only(evidence: Evidence) -> Iterator[Finding]:
+    """A shortcut decides: good where it holds, bad where it does not.
+
+    Looks at the trained network on validation inputs in which one feature, column or region at a time is dealt out anew
+    among the samples, in training and in validation, (N, ...): a shortcut is what training skill hangs on and validation skill does not gain from.
+    And at slices (classes, columns, clusters of the last hidden layer) whose validation skill falls far below the others'.
+    Threshold: a part of the input on which training skill hangs with 0.3 and over, and validation skill at least 0.15 less than
+    training; or a slice of at least 20 samples and 5 % with a skill 0.4 and four standard errors below the rest.
+    Source: Geirhos et al., Shortcut Learning in Deep Neural Networks (2020); Breiman, Random Forests (2001), on
+    permuting a feature; Eyuboglu et al., Domino (2022), on slices.
+    """
+    answer = evidence.probes["situations"]
+    shortcut = answer.shortcut
+    if shortcut is not None:
+        yield Finding(
+            "overfit-situation",
+            attrs.evolve(evidence.place("data_repairs"), attribute="data_repairs"),
+            {
+                "part": shortcut.name,
+                "hangs_in_training": shortcut.in_training,
+                "hangs_in_validation": shortcut.in_validation,
+                "slices": [s.words() for s in answer.slices],
+            },
+            f"The answers hang on {shortcut.name}: dealt out anew, training skill falls by {shortcut.in_training:.2f},"
+            f" validation skill by {shortcut.in_validation:.2f}. It holds in training and not outside it.",
+            ("blank-the-shortcut",),
+        )
+    elif answer.slices:
+        worst = answer.slices[0]
+        yield Finding(
+            "overfit-situation",
+            Place(samples=worst.samples, attribute="data_repairs"),
+            {"slices": [s.words() for s in answer.slices], "skill": worst.score, "rest": worst.rest, "slice_only": True},
+            f"Good where {worst.elsewhere}, bad where {worst.name}: {worst.score:.2f} on {worst.count} samples against"
+            f" {worst.rest:.2f} on the others.",
+            ("weigh-classes",),
+        )

@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from netwright.catalogue import Check, Needs
 from netwright.diagnosis.confirmation import Confirmation, Repairs, Symptom, confirm
+from netwright.diagnosis.probing import ask_all, train_copies
 from netwright.diagnosis.ranking import THRESHOLD, Ranking, examine, rank, rivals_of
 from netwright.recipe import Recipe, blame, user_code
 from netwright.runs import BatchError, Evidence, Run, data_evidence, examine_start, range_test
@@ -32,6 +33,7 @@ from netwright.values import (
 
 ASKED_SEEDS = (0, 1)
 PACE_STEPS = 20
+SURE = 0.85
 RANGE_STEPS, RANGE_RATES = 30, 17
 Propose = Callable[[Evidence, tuple[Finding, ...]], Repairs]
 
@@ -88,8 +90,13 @@ def static_evidence(recipe: Recipe, device: str) -> list[Evidence]:
         data = data_evidence(recipe)
         gathered = []
         for seed in ASKED_SEEDS:
-            network, optimizer, batch = examine_start(recipe, seed, device)
-            gathered.append(Evidence(recipe, data, network, batch, optimizer, yardstick=recipe.yardstick))
+            start = examine_start(recipe, seed, device)
+            gathered.append(
+                Evidence(
+                    recipe, data, start.network, start.batch, start.optimizer, yardstick=recipe.yardstick,
+                    subject=start.subject,
+                )
+            )  # fmt: skip
     return gathered
 
 
@@ -99,6 +106,7 @@ def scan(
     """The patterns in the data alone, ranked but not folded."""
     evidence = Evidence(recipe, data_evidence(recipe), yardstick=recipe.yardstick)
     only_data = [c for c in checks if Needs.DATA in c.needs and not c.needs & ~(Needs.DATA | Needs.RECIPE)]
+    evidence = ask_all([evidence], only_data, "data", device)[0]
     found = [f for f in examine([evidence], only_data) if isinstance(f, Finding)]
     ranking = rank(found)
     return evidence, (*ranking.findings, *ranking.considered)
@@ -121,7 +129,7 @@ def diagnose(
     began = tools.meter.clock()
     if attempt == 0:
         yield StageStarted("scan")
-    static = static_evidence(recipe, tools.device)
+    static = ask_all(static_evidence(recipe, tools.device), tools.checks, "batch", tools.device)
     skipped: dict[str, str] = {}
     found = yield from _examine(static, tools, skipped, announce=False)
     if attempt == 0:
@@ -143,12 +151,20 @@ def diagnose(
         return Diagnosis(
             recipe, static[0], ranking.findings, ranking.considered, skipped, plan, pace, trainable=False
         )
+    yield from _announce(rank(found).findings)  # what is seen without training is said at once
     evidence, complete = yield from _dynamic_evidence(recipe, static, tools, plan, pace, attempt)
     skipped.clear()
     found = yield from _examine(evidence, tools, skipped, announce=True)
     ranking = rank(found)
-    yield from _announce(ranking.findings)
     run = evidence[0].run
+    if run is not None and not _is_settled(ranking) and plan.level == "claims":
+        evidence = yield from train_copies(
+            evidence, tools.checks, tools.engine, tools.device, tools.max_seconds
+        )
+        skipped.clear()
+        found = yield from _examine(evidence, tools, skipped, announce=False)
+        ranking = rank(found)
+    yield from _announce(ranking.findings)
     affordable = plan.level == "claims" and tools.meter.affords(pace, 3 * 5)
     if not ranking.findings or run is None or not affordable:
         return Diagnosis(
@@ -203,6 +219,11 @@ def _settled(
         reproduced=settled.reproduced,
         complete=complete,
     )
+
+
+def _is_settled(ranking: Ranking) -> bool:
+    """Whether what is found needs no further experiments before it is put to confirmation."""
+    return any((f.confidence or 0.0) >= SURE for f in ranking.findings)
 
 
 def _tried_in_vain(confidence: float) -> float:
@@ -290,7 +311,7 @@ def _dynamic_evidence(
             yield StageStarted("baseline", f"one run of {pace.epochs} epochs")
         seed = tools.seeds.screening(1)[0]
         job = Job(
-            recipe, seed, None, "baseline", keep_weights=attempt == 0, tapped=True,
+            recipe, seed, None, "baseline", keep_weights=True, tapped=True,
             max_seconds=tools.max_seconds, device=tools.device,
         )  # fmt: skip
         results = yield from run_all(tools.engine, [job])
@@ -312,4 +333,9 @@ def _dynamic_evidence(
                 recipe, seed=tools.seeds.base, steps=min(steps, RANGE_STEPS), device=tools.device
             )
         tools.meter.charge(0, min(steps, RANGE_STEPS) * RANGE_RATES)
-    return [attrs.evolve(e, run=run, range_test=test) for e in static], run is not None
+    gathered = [attrs.evolve(e, run=run, range_test=test) for e in static]
+    if run is not None:
+        with user_code(recipe.display_name):
+            for level in ("trained", "data"):
+                gathered = ask_all(gathered, tools.checks, level, tools.device)  # type: ignore[arg-type]
+    return gathered, run is not None

@@ -1,73 +1,97 @@
-"""Causes visible before anything runs: the loss, the outputs and the targets do not fit, or parameters cannot
-learn."""
+"""Causes visible before anything runs: the loss, the outputs and the targets do not fit each other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import attrs
+import torch
 
 from netwright.catalogue import Needs, check
-from netwright.runs import Evidence
+from netwright.runs import BOUNDED, Evidence, Operation
 from netwright.values import Finding, Place
 
 ELEMENTWISE = ("mse", "l1", "huber", "bce", "bce_with_logits")
 SQUASHING = ("Softmax", "Sigmoid", "LogSoftmax", "Softmax2d", "LogSigmoid")
+GUARDS = ("clamp", "clip", "add", "radd", "iadd", "maximum", "clamp_min", "max", "where", "xlogy")
 
 
 def _output_place(evidence: Evidence) -> Place:
-    """The layer whose result is the output, or the loss where the network has no layers of its own."""
-    layers = evidence.batch.layers if evidence.batch else ()
-    last = next((s for s in reversed(layers) if s.kind in (*SQUASHING, "Linear")), None)
+    """The layer or the line whose result is the output, or the loss where the network has no layers of its own."""
+    batch = evidence.batch
+    last = next((s for s in reversed(batch.layers) if s.kind in (*SQUASHING, "Linear")), None) if batch else None
+    ends = batch.operations.ends_in if batch else None
+    if ends is not None and not ends.weighted and not (last and last.name == ends.layer):
+        return attrs.evolve(evidence.call_place(ends), attribute="output_layer")
     return evidence.layer_place(last.name, "output_layer") if last else evidence.place("loss")
+
+
+def _judged_call(evidence: Evidence) -> Operation | None:
+    """The call that gives its values to what the loss reads."""
+    assert evidence.batch is not None
+    operations = evidence.batch.operations
+    loss = operations.loss_call
+    return operations.source_of(loss.reads[0]) if loss is not None and loss.reads else operations.ends_in
 
 
 @check(
     "loss-output-mismatch",
-    needs=Needs.RECIPE | Needs.DATA | Needs.BATCH,
+    needs=Needs.DATA | Needs.BATCH,
     confuses="a mixture trained on probabilities on purpose",
 )
 def loss_that_does_not_fit_the_output(evidence: Evidence) -> Iterator[Finding]:
     """A loss that wants something else than what the network gives.
 
     Looks at the outputs of one batch, (B, K): whether rows are probabilities (they sum to 1) or
-    log-probabilities, against what the loss by that name applies itself; and at the task, which the targets
-    decide.
+    log-probabilities, and which call made them, against what the loss that is computed applies itself; and at
+    the task, which the targets decide.
     Threshold: sums within 1e-4 of 1 on every row of a batch, at more than one seed.
     Source: documentation of torch.nn.CrossEntropyLoss ('unnormalized logits'), NLLLoss and BCEWithLogitsLoss.
     """
-    assert evidence.recipe is not None and evidence.batch is not None and evidence.data is not None
-    loss, batch, task = evidence.recipe.settings.loss, evidence.batch, evidence.data.task
+    assert evidence.batch is not None and evidence.data is not None
+    batch, task = evidence.batch, evidence.data.task
+    loss = batch.loss_name
     shape, low, high = batch.output_shape, batch.output_low, batch.output_high
     if shape is None or low is None or high is None:
         return
     last = batch.output_layer.kind if batch.output_layer else ""
+    ends = _judged_call(evidence)
+    end = ends.name if ends is not None else last.lower()
+    sure = not task.ambiguous
     numbers = {
         "loss": loss,
         "output_low": low,
         "output_high": high,
+        "output_made_by": end,
         "written": evidence.attribute("loss").source,
     }
     place, at_loss = _output_place(evidence), evidence.place("loss")
     text, where, ideas = "", at_loss, ("loss-for-the-task",)
-    if loss == "cross_entropy" and task.name == "regression" and not task.ambiguous:
+    wide = len(shape) > 1 and shape[1] > 1
+    if loss == "cross_entropy" and task.name == "regression" and sure:
         text = "Cross-entropy is for classes, and these targets are measured numbers."
-    elif loss == "cross_entropy" and task.name == "multilabel" and not task.ambiguous:
+    elif loss == "cross_entropy" and task.name == "multilabel" and sure:
         text = "Cross-entropy makes labels exclude each other, and these samples have several at once."
-    elif loss == "cross_entropy" and batch.rows_sum_to_one:
+    elif loss == "cross_entropy" and wide and (batch.rows_sum_to_one or end == "softmax"):
         text = (
             "The network ends in a softmax and cross_entropy applies another: probabilities between 0 and 1"
             " cannot move its loss far from where it starts."
         )
         where, ideas = place, ("remove-final-softmax",)
-    elif loss == "nll" and not batch.rows_log_sum_to_zero:
+    elif loss == "cross_entropy" and wide and end == "sigmoid":
+        text = (
+            "The network ends in a sigmoid and cross_entropy applies a softmax to it: between outputs of 0 and 1"
+            f" the surest answer among {shape[1]} classes is {_surest(shape[1]):.0%}."
+        )
+        where, ideas = place, ("remove-final-softmax",)
+    elif loss == "nll" and end != "log" and not batch.rows_log_sum_to_zero:
         text = (
             "nll wants log-probabilities, and the network's outputs are none; minus infinity is then the best"
             " loss."
         )
         ideas = ("loss-takes-logits",)
-    elif (
-        loss == "bce_with_logits" and batch.in_unit_interval and (last == "Sigmoid" or batch.rows_sum_to_one)
+    elif loss == "bce_with_logits" and (
+        end in ("sigmoid", "softmax") or (batch.in_unit_interval and last in ("Sigmoid", "Softmax"))
     ):
         text = (
             "The network ends in a sigmoid and bce_with_logits applies another: outputs stay between 0.5 and"
@@ -77,13 +101,139 @@ def loss_that_does_not_fit_the_output(evidence: Evidence) -> Iterator[Finding]:
     elif loss == "bce" and not batch.in_unit_interval:
         text = f"bce wants probabilities, and the network's outputs go from {low:.3g} to {high:.3g}."
         ideas = ("loss-takes-logits",)
-    elif loss in ("mse", "l1", "huber") and task.name == "classification" and not task.ambiguous:
+    elif loss == "bce" and end == "softmax" and task.name == "multilabel" and sure:
+        text = "A softmax makes labels exclude each other, and these samples have several at once."
+        where, ideas = place, ("sigmoid-for-softmax",)
+    elif loss in ("mse", "l1", "huber") and task.name == "classification" and sure:
         if len(batch.target_shape) > 1 and batch.target_shape[-1] > 1:
             return  # errors against one-hot rows (the Brier score) are a loss that some choose
         text = f"{loss} treats the class numbers as amounts: class 9 is then three times class 3."
         ideas = ("loss-for-the-task",)
+    elif loss in ("mse", "l1", "huber") and task.name == "binary" and _fails(evidence):
+        text = f"{loss} on labels of 0 and 1 gives next to no gradient where the network is sure and wrong."
+        numbers["binary"] = True
+        ideas = ("loss-for-the-task",)
     if text:
         yield Finding("loss-output-mismatch", where, numbers, text, ideas)
+
+
+def _surest(classes: int) -> float:
+    return 2.71828 / (2.71828 + classes - 1)
+
+
+def _fails(evidence: Evidence) -> bool:
+    skill = evidence.skill("train")
+    return skill is not None and skill < 0.8
+
+
+@check(
+    "unstable-loss",
+    needs=Needs.BATCH,
+    probes=("loss-extremes",),
+    confuses="a loss that is only ever given bounded outputs",
+)
+def loss_not_finite_for_legal_outputs(evidence: Evidence) -> Iterator[Finding]:
+    """A loss written by hand that is not finite for outputs that the network may give.
+
+    Looks at the calls of the loss (and of the network's end): a logarithm of a softmax or sigmoid with nothing
+    to keep it from 0; and at the loss of outputs of ±60 (or of probabilities of 0 and 1), and of batches of a
+    single class, (B, K).
+    Threshold: any value that is not finite, where the ordinary outputs give one that is.
+    Source: documentation of torch.nn.LogSoftmax and CrossEntropyLoss; Bengio et al. on numerical stability,
+    Deep Learning (2016), section 4.1.
+    """
+    assert evidence.batch is not None
+    operations, extremes = evidence.batch.operations, evidence.probes["loss-extremes"]
+    for call in operations.named("log", "log2", "log10"):
+        source = next(iter(operations.before(call, lambda c: c.shapes_only)), None)
+        if source is None or source.name not in ("softmax", "sigmoid", "exp"):
+            continue
+        yield Finding(
+            "unstable-loss",
+            attrs.evolve(evidence.call_place(call), attribute="loss"),
+            {"log_of": source.name, "extremes": extremes.failing},
+            f"The logarithm of a {source.name} is minus infinity as soon as one output is far from the others;"
+            f" log_{'softmax' if source.name == 'softmax' else 'sigmoid'} computes the same and stays finite.",
+            ("loss-for-the-task",),
+        )
+        return
+    if extremes.failing:
+        yield Finding(
+            "unstable-loss",
+            evidence.place("loss"),
+            {"extremes": extremes.failing},
+            f"The loss is not finite for {extremes.failing[0]}, which the network may give at any step.",
+            ("loss-for-the-task",),
+        )
+
+
+@check(
+    "wrong-activation",
+    needs=Needs.DATA | Needs.BATCH,
+    confuses="targets that a scaling brings into range later",
+)
+def activation_that_does_not_fit_its_place(evidence: Evidence) -> Iterator[Finding]:
+    """An activation at the output that cannot give what the targets ask for.
+
+    Looks at the call that makes the outputs, (B, K), past what only reshapes them: its range against that of the
+    training targets, (N,); the axis of a softmax; a rectifier over logits.
+    Threshold: over 2 % of a regression's targets outside the range; any rectifier or bounded function under a
+    loss that wants logits; any softmax over one unit.
+    Source: Bishop, Pattern Recognition and Machine Learning (2006), section 5.2.
+    """
+    assert evidence.batch is not None and evidence.data is not None
+    batch, task = evidence.batch, evidence.data.task
+    ends = _judged_call(evidence)
+    if ends is None or batch.output_shape is None:
+        return
+    place = attrs.evolve(evidence.call_place(ends), attribute="activation")
+    dim = ends.settings.get("dim")
+    numbers = {"activation": ends.name, "shape": ends.shape}
+    if ends.name in ("softmax", "log_softmax") and ends.shape:
+        axis = dim if isinstance(dim, int) else (1 if len(ends.shape) > 1 else 0)
+        if ends.shape[axis] == 1:
+            yield Finding(
+                "wrong-activation",
+                place,
+                {**numbers, "single_unit": True},
+                "A softmax over a single unit gives 1 for every input: nothing can be learned.",
+                ("sigmoid-for-softmax", "loss-takes-logits"),
+            )
+            return
+    limits = BOUNDED.get(ends.name)
+    if limits is None:
+        return
+    if task.name == "regression" and batch.loss_name not in ("cross_entropy", "nll"):
+        values = evidence.data.train.targets.float()
+        values = values[torch.isfinite(values)]
+        outside = float(((values < limits[0] - 0.02) | (values > limits[1] + 0.02)).float().mean())
+        if outside > 0.02:
+            yield Finding(
+                "wrong-activation",
+                place,
+                {**numbers, "targets_outside": outside},
+                f"The outputs end in a {ends.name}, which gives {_range(limits)}; {outside:.0%} of the targets lie"
+                " outside that.",
+                ("no-activation-at-the-end",),
+            )
+    elif batch.loss_name in ("cross_entropy", "bce_with_logits") and ends.name not in (
+        "softmax", "log_softmax", "sigmoid", "logsigmoid",
+    ):  # fmt: skip
+        yield Finding(
+            "wrong-activation",
+            place,
+            {**numbers, "on_logits": True},
+            f"The logits end in a {ends.name}, which gives {_range(limits)}: {batch.loss_name} needs them free to"
+            " go both ways.",
+            ("no-activation-at-the-end",),
+        )
+
+
+def _range(limits: tuple[float, float]) -> str:
+    low, high = limits
+    if high == float("inf"):
+        return f"nothing below {low:g}"
+    return f"nothing above {high:g}" if low == float("-inf") else f"only {low:g} to {high:g}"
 
 
 @check("output-width", needs=Needs.DATA | Needs.BATCH, confuses="classes reserved for later")
@@ -96,7 +246,7 @@ def outputs_that_do_not_fit_the_classes(evidence: Evidence) -> Iterator[Finding]
     """
     assert evidence.data is not None and evidence.batch is not None
     shape, task = evidence.batch.output_shape, evidence.data.task
-    loss = evidence.recipe.settings.loss if evidence.recipe else None
+    loss = evidence.batch.loss_name
     if shape is None or task.name != "classification" or loss not in ("cross_entropy", "nll"):
         return
     width = shape[1] if len(shape) > 1 else 1
@@ -126,7 +276,7 @@ def outputs_that_do_not_fit_the_classes(evidence: Evidence) -> Iterator[Finding]
     yield Finding("output-width", place, numbers, text, ("output-width-of-the-classes",))
 
 
-@check("target-shape", needs=Needs.RECIPE | Needs.BATCH, confuses="a loss that means to compare all with all")
+@check("target-shape", needs=Needs.BATCH, confuses="a loss that means to compare all with all")
 def targets_that_broadcast(evidence: Evidence) -> Iterator[Finding]:
     """Outputs and targets of different shapes that an elementwise loss broadcasts against each other.
 
@@ -135,8 +285,8 @@ def targets_that_broadcast(evidence: Evidence) -> Iterator[Finding]:
     best constant answer is the mean.
     Source: PyTorch's warning 'Using a target size that is different to the input size'.
     """
-    assert evidence.recipe is not None and evidence.batch is not None
-    batch, loss = evidence.batch, evidence.recipe.settings.loss
+    assert evidence.batch is not None
+    batch, loss = evidence.batch, evidence.batch.loss_name
     if batch.output_shape is None or loss not in ELEMENTWISE or batch.output_shape == batch.target_shape:
         return
     if (
@@ -152,9 +302,6 @@ def targets_that_broadcast(evidence: Evidence) -> Iterator[Finding]:
     effect = "the loss compares every output with every target, and the best answer is their mean."
     if batch.error is not None and batch.error.stage == "loss":
         effect = f"{loss} refuses them."
-    effect = "the loss compares every output with every target, and the best answer is their mean."
-    if batch.error is not None and batch.error.stage == "loss":
-        effect = f"{loss} refuses them."
     one_column = {batch.output_shape, batch.target_shape} == {(batch.size, 1), (batch.size,)}
     yield Finding(
         "target-shape",
@@ -167,56 +314,3 @@ def targets_that_broadcast(evidence: Evidence) -> Iterator[Finding]:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
-
-
-@check(
-    "untrained-parameters",
-    needs=Needs.BATCH | Needs.OPTIMIZER,
-    confuses="layers frozen on purpose, such as random features; say start= for pretrained ones",
-)
-def parameters_that_cannot_learn(evidence: Evidence) -> Iterator[Finding]:
-    """Parameters that the optimizer does not hold, that are frozen, or that no gradient reaches.
-
-    Looks at every parameter after one backward pass: whether it requires a gradient, has one, and is in the
-    optimizer. Frozen layers of a recipe with `start` are meant. A gradient of exactly zero is not counted: a
-    zero-initialised last layer gives one in the first step.
-    Threshold: any such parameter, outside normalisation layers.
-    Source: PyTorch documentation, Autograd mechanics, 'Locally disabling gradient computation'.
-    """
-    assert evidence.batch is not None
-    batch = evidence.batch
-    if batch.error is not None and batch.error.stage != "backward":
-        return
-    pretrained = bool(evidence.network and evidence.network.pretrained)
-    frozen = [p for p in batch.parameters if not p.requires_grad and not pretrained]
-    unused = [p for p in batch.parameters if p.requires_grad and p.gradient is None]
-    unheld = [p for p in batch.parameters if p.requires_grad and not p.in_optimizer]
-    lost = {p.name: p for p in (*frozen, *unused, *unheld)}
-    if not lost:
-        return
-    layers = list(dict.fromkeys(p.layer for p in lost.values()))
-    why = ", ".join(
-        text
-        for group, text in (
-            (frozen, "frozen (requires_grad is False)"),
-            (unused, "reached by no gradient (unused in forward, or cut off before the loss)"),
-            (unheld, "not held by the optimizer"),
-        )
-        if group
-    )
-    share = sum(_size(p.shape) for p in lost.values()) / max(1, sum(_size(p.shape) for p in batch.parameters))
-    some = f"{', '.join(layers[:3])}{f' and {len(layers) - 3} more' if len(layers) > 3 else ''}"
-    yield Finding(
-        "untrained-parameters",
-        evidence.layer_place(layers[0], "frozen_layers"),
-        {"parameters": list(lost), "share": share, "frozen": [p.name for p in frozen], "unused": len(unused)},
-        f"{share:.0%} of the parameters cannot learn: {some} {'is' if len(layers) == 1 else 'are'} {why}.",
-        ("unfreeze-layers",) if frozen else (),
-    )
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import attrs
 import numpy as np
 
 from netwright.catalogue import Needs, check
-from netwright.runs import Evidence, LayerState, ParameterState
+from netwright.recipe.source import Birthplace
+from netwright.runs import Evidence, LayerState, Operation, ParameterState
 from netwright.values import Finding
 
 WEIGHTED = ("Linear", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "LazyLinear")
-SMALL, LARGE = 0.05, 20.0
+RECURRENT = ("RNN", "LSTM", "GRU")
+SMALL, LARGE = 0.02, 6.0
 SHRINKS = 1e-3
 DEAD, SATURATED = 0.9, 0.8
 
@@ -21,8 +24,13 @@ def _weights(evidence: Evidence) -> list[tuple[LayerState, ParameterState]]:
     """Layers with a weight matrix, in execution order, with the state of their weight."""
     assert evidence.batch is not None
     by_name = {p.name: p for p in evidence.batch.parameters}
-    pairs = ((s, by_name.get(f"{s.name}.weight" if s.name else "weight")) for s in evidence.batch.layers)
-    return [(s, p) for s, p in pairs if p is not None and s.kind in WEIGHTED and len(p.shape) > 1]
+    pairs: list[tuple[LayerState, ParameterState]] = []
+    for state in evidence.batch.layers:
+        own = "weight_hh_l0" if state.kind in RECURRENT else "weight"
+        weight = by_name.get(f"{state.name}.{own}" if state.name else own)
+        if weight is not None and len(weight.shape) > 1 and state.kind in (*WEIGHTED, *RECURRENT):
+            pairs.append((state, weight))
+    return pairs
 
 
 @check(
@@ -35,18 +43,20 @@ def weights_that_start_wrong(evidence: Evidence) -> Iterator[Finding]:
 
     Looks at each weight, (out, in, ...): its standard deviation times the square root of its fan-in, which is
     0.58 for torch's default, 1 for Xavier and 1.4 for Kaiming initialisation.
-    Threshold: constant, or outside 0.05…20, not counting a last layer of zeros.
+    Threshold: constant, or outside 0.02…6, not counting one layer of zeros (a last layer or a residual branch may
+    start at zero on purpose; two in a row keep each other there).
     Source: Glorot and Bengio (2010), section 4.2; He et al. (2015), section 2.2.
     """
     if evidence.network is not None and evidence.network.pretrained:
         return
     pairs = _weights(evidence)
     wrong: list[tuple[LayerState, str, float]] = []
-    for k, (state, weight) in enumerate(pairs):
+    for state, weight in pairs:
         fan_in = math.prod(weight.shape[1:])
         gain = weight.std * math.sqrt(fan_in)
         if weight.constant or weight.std == 0:
-            if not (k == len(pairs) - 1 and weight.norm == 0):
+            zeros = sum(w.norm == 0 for _, w in pairs)
+            if weight.norm != 0 or zeros > max(1, len(pairs) // 2):
                 wrong.append((state, "all the same", gain))
         elif gain < SMALL:
             wrong.append((state, "far too small", gain))
@@ -91,23 +101,36 @@ def gradients_that_shrink(evidence: Evidence) -> Iterator[Finding]:
     if shrinks >= SHRINKS or not np.isfinite(shrinks):
         return
     assert evidence.batch is not None
+    ends = evidence.batch.operations.ends_in
     squashing = [
-        s.name for s in evidence.batch.hidden_layers if s.kind in ("Sigmoid", "Tanh", "Softsign", "Hardtanh")
-    ]
+        c for c in evidence.batch.operations.forward
+        if c.name in ("sigmoid", "tanh", "softsign", "hardtanh") and c is not ends
+    ]  # fmt: skip
+    place = evidence.call_place(squashing[0]) if squashing else evidence.layer_place(pairs[0][0].name)
     why = " Each saturating activation between them takes its share." if squashing else ""
     yield Finding(
         "vanishing-gradient",
-        evidence.layer_place(squashing[0] if squashing else pairs[0][0].name, "activation"),
+        attrs.evolve(place, attribute="activation"),
         {"ratio": shrinks, "layers": len(pairs), "saturating_activations": len(squashing)},
         f"The first layer's relative gradient is {1 / shrinks:,.0f} times smaller than the last one's, so it"
         f" hardly learns.{why}",
         ("rectify-hidden-activations", "batch-norm-after-layers", "xavier-initialisation"),
+        also=("wrong-activation",) if squashing else (),
     )
 
 
-def _dead_at_start(evidence: Evidence) -> list[LayerState]:
+def _dead_at_start(evidence: Evidence) -> list[Operation]:
+    """Calls of rectifiers, as layers or as functions, whose units are (nearly) all 0 for the whole batch."""
     assert evidence.batch is not None
-    return [s for s in evidence.batch.layers if s.rectifier and s.dead is not None and s.dead >= DEAD]
+    calls = evidence.batch.operations.forward
+    dead = [c for c in calls if c.dead is not None and c.dead >= DEAD]
+    if calls:
+        return dead
+    return [
+        Operation(s.kind.lower(), s.name, Birthplace(), (), -1, s.output_shape or (), dead=s.dead)
+        for s in evidence.batch.layers
+        if s.rectifier and s.dead is not None and s.dead >= DEAD
+    ]
 
 
 @check(
@@ -126,8 +149,8 @@ def units_that_never_fire(evidence: Evidence) -> Iterator[Finding]:
     assert evidence.batch is not None
     dead = _dead_at_start(evidence)
     if dead:
-        state = dead[0]
-        before = _layer_before(evidence, state)
+        call = dead[0]
+        before = _layer_before(evidence, call)
         bias = next(
             (p for p in evidence.batch.parameters if before and p.name == f"{before.name}.bias"), None
         )
@@ -139,9 +162,12 @@ def units_that_never_fire(evidence: Evidence) -> Iterator[Finding]:
         )
         yield Finding(
             "dead-units",
-            evidence.layer_place(before.name if before and size > 1 else state.name, "initialisation"),
-            {"share_dead": state.dead, "at_start": True, "bias_size": size, "rectifier": state.name},
-            f"{state.kind} {state.name} gives 0 for every input before any training, so nothing behind it can"
+            attrs.evolve(
+                evidence.layer_place(before.name) if before and size > 1 else evidence.call_place(call),
+                attribute="initialisation",
+            ),
+            {"share_dead": call.dead, "at_start": True, "bias_size": size, "rectifier": call.layer},
+            f"{_called(evidence, call)} gives 0 for every input before any training, so nothing behind it can"
             f" learn from the input and nothing before it gets a gradient.{cause}",
             ("kaiming-initialisation", "leaky-activations"),
             also=("initialisation",) if size > 1 else (),
@@ -160,14 +186,25 @@ def units_that_never_fire(evidence: Evidence) -> Iterator[Finding]:
             )
 
 
-def _layer_before(evidence: Evidence, state: LayerState) -> LayerState | None:
+def _called(evidence: Evidence, call: Operation) -> str:
+    kind = evidence.network.kinds.get(call.layer) if evidence.network else None
+    inside = kind is not None and kind.lower() == call.name
+    return f"{kind} {call.layer}" if inside else f"{call.name} ({evidence.call_place(call)})"
+
+
+def _layer_before(evidence: Evidence, call: Operation) -> LayerState | None:
+    """The layer with weights whose output a rectifier reads."""
     assert evidence.batch is not None
-    found = None
+    found = evidence.batch.operations.before(call, lambda c: not (c.weighted or c.name.endswith("_norm")))
+    first = next(found, None)
+    if first is not None:
+        return evidence.batch.layer(first.layer)
+    above = None
     for other in evidence.batch.layers:
-        if other.name == state.name:
-            return found
+        if other.name == call.layer:
+            return above
         if other.kind in WEIGHTED or "Norm" in other.kind:
-            found = other
+            above = other
     return None
 
 
@@ -186,9 +223,16 @@ def activations_at_their_flat_ends(evidence: Evidence) -> Iterator[Finding]:
     """
     assert evidence.batch is not None
     hidden = evidence.batch.hidden_layers
+    calls = evidence.batch.operations
+    last_call = calls.ends_in
+    flat = [c for c in calls.forward if c.saturated is not None and c.saturated >= SATURATED and c is not last_call]
     at_start = [s for s in hidden if s.saturated is not None and s.saturated >= SATURATED]
     share, name, when = 0.0, "", ""
-    if at_start:
+    place = None
+    if flat:
+        share, name, when = flat[0].saturated or 0.0, flat[0].layer or flat[0].name, "before any training"
+        place = attrs.evolve(evidence.call_place(flat[0]), attribute="activation")
+    elif at_start:
         share, name, when = at_start[0].saturated or 0.0, at_start[0].name, "before any training"
     elif evidence.run is not None and (evidence.skill("train") or 0.0) < 0.5:
         names = {s.name for s in hidden}
@@ -202,8 +246,8 @@ def activations_at_their_flat_ends(evidence: Evidence) -> Iterator[Finding]:
         return
     yield Finding(
         "saturation",
-        evidence.layer_place(name, "activation"),
-        {"share_saturated": share, "at_start": bool(at_start)},
+        place or evidence.layer_place(name, "activation"),
+        {"share_saturated": share, "at_start": bool(at_start or flat)},
         f"{share:.0%} of the values of layer {name} lie at the flat ends of its activation {when}: almost no"
         " gradient passes.",
         (

@@ -129,3 +129,87 @@ def weigh_classes(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
         "training.class_weights", [round(w / mean, 4) for w in weights], "classes weighted by 1 / count"
     )
     yield edit
+
+
+@idea(attribute="augment", addresses=("destructive-augmentation",), prior=0.9)
+def no_augmentation(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Training inputs as they are.
+
+    Source: Shorten and Khoshgoftaar, A survey on Image Data Augmentation (2019), 'safety'.
+    """
+    old = recipe.settings.augment
+    if old is not None and situation.names("destructive-augmentation"):
+        name = old if isinstance(old, str) else getattr(old, "__name__", "own")
+        yield Edit.set("training.augment", None, f"augmentation {name} → none")
+
+
+def _dropped(recipe: Recipe, situation: Situation, causes: tuple[str, ...], what: str) -> Iterator[Edit]:
+    """The training samples that a finding names, left out."""
+    for cause in causes:
+        finding = situation.finding(cause)
+        rows = finding.evidence.get("rows") if finding is not None else None
+        if rows and hasattr(recipe.training_samples, "take") and len(rows) <= len(recipe.training_samples) // 2:
+            chosen = {"rows": [int(r) for r in rows]}
+            yield Edit("drop-samples", chosen, "data_repairs", f"{len(rows):,} {what} dropped")
+            return
+
+
+@idea(attribute="data_repairs", addresses=("label-noise", "overfit-memorised-noise"), prior=0.6)
+def drop_suspicious_samples(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Training samples whose label simple models reject are left out.
+
+    Source: Northcutt et al., Confident Learning (2021), section 3.2.
+    """
+    causes = ("label-noise", "overfit-memorised-noise")
+    yield from _dropped(recipe, situation, causes, "samples with doubtful labels")
+
+
+@idea(attribute="data_repairs", addresses=("duplicates",), prior=0.5)
+def drop_copies(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Each training sample once.
+
+    Source: Lee et al., Deduplicating Training Data Makes Language Models Better (2022).
+    """
+    yield from _dropped(recipe, situation, ("duplicates",), "copies")
+
+
+@idea(attribute="data_repairs", addresses=("outlier-batch",), prior=0.6)
+def drop_outliers(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Training samples far outside all others are left out.
+
+    Source: Barnett and Lewis, Outliers in Statistical Data (1994).
+    """
+    yield from _dropped(recipe, situation, ("outlier-batch",), "outliers")
+
+
+def _blanked(situation: Situation, index: list[int], label: str) -> Iterator[Edit]:
+    data = situation.evidence.data
+    if data is None or not data.train.floating or not index:
+        return
+    mean = data.train.flat.nanmean(0)
+    parameters = {"index": index, "fill": [round(float(mean[k]), 6) for k in index]}
+    yield Edit("blank-inputs", parameters, "data_repairs", label)
+
+
+@idea(attribute="data_repairs", addresses=("leakage",), prior=0.5)
+def without_the_feature(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """The feature that gives the answer away is the same for all samples.
+
+    Source: Kaufman et al., Leakage in Data Mining (2012), section 5.
+    """
+    finding = situation.finding("leakage")
+    feature = finding.evidence.get("feature") if finding is not None else None
+    if feature is not None:
+        yield from _blanked(situation, [int(feature)], f"without feature {feature}")
+
+
+@idea(attribute="data_repairs", addresses=("overfit-situation",), prior=0.6)
+def blank_the_shortcut(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """The part of the input that decides in training only is the same for all samples.
+
+    Source: Geirhos et al., Shortcut Learning in Deep Neural Networks (2020).
+    """
+    answer = situation.evidence.probes.get("situations")
+    if answer is not None and answer.shortcut is not None and situation.names("overfit-situation"):
+        index = [int(k) for k in answer.shortcut.index]
+        yield from _blanked(situation, index, f"without {answer.shortcut.name}")

@@ -65,8 +65,8 @@ def cosine_schedule(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
 
     Source: Loshchilov and Hutter, SGDR (2017).
     """
-    if recipe.settings.schedule in (None, "constant"):
-        yield Edit.set("training.schedule", "cosine", "schedule constant → cosine")
+    if recipe.settings.schedule in (None, "constant") or situation.names("schedule-mismatch"):
+        yield Edit.set("training.schedule", "cosine", "schedule → cosine")
 
 
 @idea(attribute="schedule", addresses=("schedule-mismatch",), prior=0.3, late=True)
@@ -90,3 +90,38 @@ def shuffle_each_epoch(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """
     if not recipe.settings.shuffle and recipe.data.parts.train.shuffles:
         yield Edit.set("training.shuffle", True, "shuffle False → True")
+
+
+@idea(attribute="batch_size", addresses=("batch-size", "normalisation-misuse"), prior=0.6)
+def batches_of_sixteen(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Batches of 16, for a recipe of smaller ones.
+
+    Source: Masters and Luschi, Revisiting Small Batch Training (2018); Wu and He, Group Normalization (2018).
+    """
+    old = recipe.settings.batch_size
+    if old < 8 and recipe.data.parts.train.shuffles and len(recipe.training_samples) >= 64:
+        yield Edit.set("training.batch_size", 16, f"batch size {old} → 16")
+
+
+@idea(attribute="batch_size", addresses=("batch-size",), prior=0.7)
+def batches_for_more_updates(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Batches small enough for some 300 updates in as many epochs, but of at least 16.
+
+    Source: Masters and Luschi, Revisiting Small Batch Training (2018); Hoffer et al., Train longer (2017).
+    """
+    old, samples = recipe.settings.batch_size, recipe.training_samples
+    if not samples.shuffles or not situation.names("batch-size"):
+        return
+    new = 1 << max(4, (len(samples) * recipe.settings.epochs // 300).bit_length() - 1)
+    if new * 2 <= min(old, len(samples)):
+        yield Edit.set("training.batch_size", new, f"batch size {old} → {new}")
+
+
+@idea(attribute="schedule", addresses=("schedule-mismatch",), prior=0.7)
+def constant_rate(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """The rate stays what it is set to.
+
+    Source: Bengio, Practical recommendations for gradient-based training (2012), section 3.1.1.
+    """
+    if recipe.settings.schedule not in (None, "constant") and situation.names("schedule-mismatch"):
+        yield Edit.set("training.schedule", None, "schedule → constant")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netwright.catalogue import idea
+from netwright.ideas.forward import judged
 from netwright.ideas.situation import WEIGHTED, Situation
 from netwright.recipe import Recipe
 from netwright.values import Edit
@@ -97,13 +98,16 @@ def remove_final_softmax(recipe: Recipe, situation: Situation) -> Iterator[Edit]
 
     Source: documentation of torch.nn.CrossEntropyLoss and BCEWithLogitsLoss.
     """
-    batch, loss = situation.evidence.batch, recipe.settings.loss
-    if batch is None or loss not in ("cross_entropy", "bce_with_logits") or not batch.layers:
+    batch = situation.evidence.batch
+    if batch is None or batch.loss_name not in ("cross_entropy", "bce_with_logits") or not batch.layers:
         return
-    last = batch.output_layer
-    if last is not None and last.kind in SQUASHING and (batch.rows_sum_to_one or batch.in_unit_interval):
+    last, call = batch.output_layer, judged(situation)
+    if call is not None and call.name in ("softmax", "sigmoid") and not (last and last.kind in SQUASHING):
+        parameters = {"calls": [[call.name, call.nth]], "to": "identity"}
+        yield Edit("rewrite-calls", parameters, "output_layer", f"{call.name} in forward removed")
+    elif last is not None and last.kind in SQUASHING and (batch.rows_sum_to_one or batch.in_unit_interval):
         yield Edit("remove-layer", {"layer": last.name}, "output_layer", f"{last.kind} {last.name} removed")
-    elif loss == "cross_entropy" and batch.rows_sum_to_one:
+    elif batch.loss_name == "cross_entropy" and batch.rows_sum_to_one:
         yield Edit("log-outputs", {}, "output_layer", "softmax in forward removed (its logarithm taken)")
 
 
@@ -152,3 +156,41 @@ def unfreeze_layers(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
         yield Edit(
             "unfreeze", {"parameters": frozen}, "frozen_layers", f"{len(frozen)} frozen parameters learn"
         )
+
+
+@idea(attribute="normalisation", addresses=("normalisation-misuse", "train-eval-gap", "batch-size"), prior=0.3)
+def layer_norm_for_batch_norm(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Normalisation within each sample for every batch normalisation.
+
+    Source: Wu and He, Group Normalization (2018).
+    """
+    network = situation.evidence.network
+    layers = [n for n, kind in network.kinds.items() if kind.startswith("BatchNorm")] if network else []
+    if layers and any(situation.names(c) for c in ("normalisation-misuse", "train-eval-gap", "batch-size")):
+        label = f"normalisation within samples for {len(layers)} batch norms"
+        yield Edit("replace-normalisation", {"layers": layers}, "normalisation", label)
+
+
+@idea(attribute="normalisation", addresses=("train-eval-gap",), prior=0.7)
+def faster_running_statistics(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Momentum 0.1 for batch normalisations, so that running statistics follow the weights.
+
+    Source: documentation of torch.nn.BatchNorm1d: `momentum`.
+    """
+    network = situation.evidence.network
+    layers = [n for n, kind in network.kinds.items() if kind.startswith("BatchNorm")] if network else []
+    if layers and situation.names("train-eval-gap"):
+        parameters = {"layers": layers, "name": "momentum", "value": 0.1}
+        yield Edit("set-layer", parameters, "normalisation", "batch norm momentum → 0.1")
+
+
+@idea(attribute="frozen_layers", addresses=("frozen-but-moving",), prior=0.8)
+def still_frozen_statistics(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Frozen batch normalisations stay in evaluation mode.
+
+    Source: Keras documentation, Transfer learning and fine-tuning, 'BatchNormalization layer'.
+    """
+    finding = situation.finding("frozen-but-moving")
+    if finding is not None:
+        layers = list(finding.evidence["layers"])
+        yield Edit("quiet-statistics", {"layers": layers}, "frozen_layers", f"{len(layers)} frozen norms kept still")

@@ -46,3 +46,40 @@ def momentum(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     settings = recipe.settings
     if settings.optimizer == "sgd" and not settings.momentum:
         yield Edit.set("training.momentum", 0.9, "momentum 0 → 0.9")
+
+
+@idea(attribute="optimizer", addresses=("optimizer-misuse",), prior=0.9)
+def optimizer_defaults(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Momentum 0.9, and betas, eps and the direction of the step as torch has them.
+
+    Source: Kingma and Ba, Adam (2015), section 2; Sutskever et al., On the importance of momentum (2013).
+    """
+    if not situation.names("optimizer-misuse"):
+        return
+    settings = recipe.settings
+    kept = {k: v for k, v in settings.options.items() if k not in ("betas", "eps", "maximize", "dampening", "alpha")}
+    if kept != dict(settings.options):
+        yield Edit.set("training.options", kept, "betas, eps and direction as torch has them")
+    if (settings.momentum or 0.0) >= 0.99:
+        yield Edit.set("training.momentum", 0.9, f"momentum {settings.momentum:g} → 0.9")
+
+
+@idea(attribute="clip", addresses=("optimizer-misuse",), prior=0.5)
+def no_clipping(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Gradients as they are.
+
+    Source: Pascanu et al., On the difficulty of training recurrent neural networks (2013), section 3.2.
+    """
+    if recipe.settings.clip is not None and situation.names("optimizer-misuse"):
+        yield Edit.set("training.clip", None, f"clip {recipe.settings.clip:g} → none")
+
+
+@idea(attribute="precision", addresses=("low-precision",), prior=0.9)
+def full_precision(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """All arithmetic in float32.
+
+    Source: Micikevicius et al., Mixed Precision Training (2018).
+    """
+    old = recipe.settings.precision
+    if old != "float32":
+        yield Edit.set("training.precision", "float32", f"precision {old} → float32")

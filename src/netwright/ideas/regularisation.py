@@ -12,7 +12,7 @@ from netwright.values import Edit
 RECTIFIERS = ("ReLU", "LeakyReLU", "GELU", "SiLU", "ELU")
 
 
-@idea(attribute="weight_decay", addresses=("overfit-capacity",), prior=0.3, late=True)
+@idea(attribute="weight_decay", addresses=("overfit-capacity", "too-little-data"), prior=0.3, late=True)
 def more_weight_decay(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """Ten times the weight decay that is set, or 5e-4 (1e-2 under AdamW) where there is none.
 
@@ -51,7 +51,7 @@ def dropout_after_hidden_layers(recipe: Recipe, situation: Situation) -> Iterato
         )
 
 
-@idea(attribute="label_smoothing", prior=0.2, late=True)
+@idea(attribute="label_smoothing", addresses=("label-noise", "overfit-memorised-noise"), prior=0.2, late=True)
 def smooth_labels(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """Label smoothing of 0.1 under cross-entropy.
 
@@ -100,3 +100,53 @@ def layer_norm_after_layers(recipe: Recipe, situation: Situation) -> Iterator[Ed
 def _unnormalised(situation: Situation) -> list:  # type: ignore[type-arg]
     layers = situation.evidence.batch.layers if situation.evidence.batch else ()
     return [] if any("Norm" in s.kind for s in layers) else situation.hidden(WEIGHTED)
+
+
+def _with_dropout(recipe: Recipe, situation: Situation, p: float, label: str) -> Iterator[Edit]:
+    """Every dropout, as a layer or as a call of forward, at `p`."""
+    network, batch = situation.evidence.network, situation.evidence.batch
+    if network is None or batch is None:
+        return
+    layers = [n for n, kind in network.kinds.items() if kind.startswith("Dropout") or kind == "AlphaDropout"]
+    calls = [
+        [c.name, c.nth] for c in batch.operations.forward if c.name == "dropout" and c.layer not in layers
+    ]
+    inside = [n for n, kind in network.kinds.items() if kind in ("TransformerEncoderLayer", "MultiheadAttention")]
+    parts: list[dict[str, object]] = []
+    if layers:
+        parts.append({"kind": "set-layer", "parameters": {"layers": layers, "name": "p", "value": p}})
+    if calls and not inside:
+        parts.append({"kind": "rewrite-calls", "parameters": {"calls": calls, "to": "dropout", "value": p}})
+    if parts:
+        yield Edit("together", {"edits": parts}, "dropout", label)
+
+
+@idea(attribute="dropout", addresses=("regularisation-too-strong",), prior=0.4)
+def less_dropout(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Every dropout at 0.1.
+
+    Source: Srivastava et al., Dropout (2014), section 7.3.
+    """
+    if situation.names("regularisation-too-strong"):
+        yield from _with_dropout(recipe, situation, 0.1, "dropout → 0.1")
+
+
+@idea(attribute="dropout", addresses=("normalisation-misuse", "train-eval-gap"), prior=0.3)
+def no_dropout(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """No dropout, where it stands in the way of batch normalisation.
+
+    Source: Li et al., Understanding the Disharmony between Dropout and Batch Normalization (2019).
+    """
+    if situation.names("normalisation-misuse"):
+        yield from _with_dropout(recipe, situation, 0.0, "no dropout")
+
+
+@idea(attribute="label_smoothing", addresses=("regularisation-too-strong",), prior=0.2)
+def no_label_smoothing(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Labels as they are.
+
+    Source: Szegedy et al., Rethinking the Inception Architecture (2016), section 7.
+    """
+    old = recipe.settings.label_smoothing
+    if old >= 0.3:
+        yield Edit.set("training.label_smoothing", 0.0, f"label smoothing {old:g} → 0")

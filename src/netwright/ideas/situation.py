@@ -34,7 +34,13 @@ class Situation:
         return self.evidence.optimizer.lr if self.evidence.optimizer else None
 
     def names(self, cause: str) -> bool:
-        return any(f.cause == cause for f in self.findings)
+        return self.finding(cause) is not None
+
+    def finding(self, cause: str) -> Finding | None:
+        """What was found of a cause, also where another finding names it as an equivalent."""
+        return next((f for f in self.findings if f.cause == cause), None) or next(
+            (f for f in self.findings if cause in f.also), None
+        )
 
     def hidden(self, kinds: Iterable[str]) -> list[LayerState]:
         """Layers of these kinds in execution order, without the layer that gives the output."""

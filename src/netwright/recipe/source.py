@@ -33,14 +33,15 @@ class Birthplace:
     line: int = 0
 
 
-def _is_ours(file: str) -> bool:
+def is_ours(file: str) -> bool:
+    """Whether a file is of this package."""
     return file.startswith((_PACKAGE, "<attrs generated"))
 
 
 def birthplace() -> Birthplace:
     """The innermost frame outside Netwright: whoever called the constructor."""
     frame: FrameType | None = inspect.currentframe()
-    while frame is not None and _is_ours(frame.f_code.co_filename):
+    while frame is not None and is_ours(frame.f_code.co_filename):
         frame = frame.f_back
     return Birthplace(frame.f_code.co_filename, frame.f_lineno) if frame else Birthplace()
 
@@ -72,7 +73,7 @@ def layer_places() -> Generator[dict[int, Birthplace], None, None]:
         while frame is not None:
             file = frame.f_code.co_filename
             own_init = frame.f_code.co_name == "__init__" and frame.f_locals.get("self") is self
-            if not own_init and not file.startswith(torch_folder) and not _is_ours(file):
+            if not own_init and not file.startswith(torch_folder) and not is_ours(file):
                 places[id(self)] = Birthplace(file, frame.f_lineno)
                 return
             frame = frame.f_back

@@ -18,6 +18,8 @@ from netwright.runs.evidence import (
     summarise,
 )
 from netwright.runs.forward import forward, outputs_of, predict, sample_losses
+from netwright.runs.operations import BOUNDED, RECTIFIERS, Operation, Operations, Recorder
+from netwright.runs.probes import Copy, SimpleModels
 from netwright.runs.rate_range import RangeTest, range_test
 from netwright.runs.run import LayerTraces, Run, run_key
 from netwright.runs.taps import LayerState, Tap
@@ -25,6 +27,8 @@ from netwright.runs.train import Clocks, train
 from netwright.runs.watch import Trace, watch
 
 __all__ = [
+    "BOUNDED",
+    "RECTIFIERS",
     "BatchError",
     "BatchEvidence",
     "Clocks",
@@ -33,7 +37,12 @@ __all__ = [
     "LayerState",
     "LayerTraces",
     "NetworkEvidence",
+    "Copy",
+    "Operation",
+    "Operations",
     "OptimizerEvidence",
+    "Recorder",
+    "SimpleModels",
     "ParameterState",
     "PartSummary",
     "RangeTest",

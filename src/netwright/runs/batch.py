@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from attrs import frozen
 from torch import Tensor, nn
 
-from netwright.recipe import Recipe, Samples, seeded, stream
+from netwright.recipe import Recipe, seeded, tree_tensors
 from netwright.recipe.edits import core
+from netwright.recipe.source import Birthplace
 from netwright.runs.evidence import (
     BatchError,
     BatchEvidence,
@@ -18,110 +20,132 @@ from netwright.runs.evidence import (
     OptimizerEvidence,
     ParameterState,
 )
-from netwright.runs.forward import forward, outputs_of
+from netwright.runs.forward import outputs_of
+from netwright.runs.operations import LOSS_NAMES, Operations, Recorder
+from netwright.runs.subject import Subject, first_batch
 from netwright.runs.taps import LayerState, Tap
 
-
-def first_batch(recipe: Recipe, seed: int) -> tuple[Any, Tensor]:
-    """Inputs and targets of the first batch that a training with `seed` sees."""
-    samples: Samples = recipe.training_samples
-    order = None
-    if samples.shuffles and recipe.settings.shuffle:
-        generator = torch.Generator().manual_seed(stream(seed, "order", 0))
-        order = torch.randperm(len(samples), generator=generator)[: recipe.settings.batch_size]
-    inputs, targets, _ = next(samples.batches(recipe.settings.batch_size, order))
-    return inputs, targets
+__all__ = ["Start", "describe_outputs", "examine_batch", "examine_start", "first_batch", "parameter_state"]
 
 
-def examine_start(
-    recipe: Recipe, seed: int = 0, device: str = "cpu"
-) -> tuple[NetworkEvidence, OptimizerEvidence | None, BatchEvidence]:
-    """Build the network, send the first batch through it and back, and take one step; nothing of the user's
-    changes.
+@frozen(eq=False)
+class Start:
+    """A network before its first step: what it is made of, what one batch does in it, and the subject, with
+    initial weights, for further experiments. `optimizer` is `None` where there is none."""
+
+    network: NetworkEvidence
+    optimizer: OptimizerEvidence | None
+    batch: BatchEvidence
+    subject: Subject
+
+
+def examine_start(recipe: Recipe, seed: int = 0, device: str = "cpu") -> Start:
+    """Build the recipe's network and send the first batch through it.
 
     What forward, loss or backward raise is kept in `BatchEvidence.error`; what building raises comes out.
     """
     network, places = recipe.build_with_places(seed)
-    network.to(device)
-    inner = core(network)
+    subject = Subject.of(recipe, network, seed, device)
+    return examine_batch(subject, places, seed, pretrained=recipe.start is not None)
+
+
+def examine_batch(
+    subject: Subject,
+    places: Mapping[str, Birthplace],
+    seed: int = 0,
+    *,
+    pretrained: bool = False,
+    copied: bool = True,
+) -> Start:
+    """Send the subject's batch forward and back in training mode and take one step, on a copy of it.
+
+    With `copied=False` on the subject itself, for what cannot be copied; the caller then puts it back.
+    """
+    inner = core(subject.network)
     kinds = {name: type(module).__name__ for name, module in inner.named_modules() if name}
     if not kinds:
         kinds = {"": type(inner).__name__}
-    optimizer = recipe.settings.make_optimizer(network)
-    names = {id(p): n for n, p in inner.named_parameters()}
-    held = [names.get(id(p), "?") for group in optimizer.param_groups for p in group["params"]]
-    group = optimizer.param_groups[0]
-    settings = {k: v for k, v in group.items() if k not in ("params", "lr")}
-    about = OptimizerEvidence(type(optimizer).__name__, float(group["lr"]), settings, tuple(held))
-    inputs, targets = first_batch(recipe, seed)
-    move = torch.device(device)
-    from netwright.recipe import tree_map
-
-    inputs, targets = tree_map(lambda t: t.to(move), inputs), targets.to(move)
     with seeded(seed, "batch"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        evidence = _pass(recipe, network, optimizer, inputs, targets, set(map(id, _params(optimizer))))
-    return NetworkEvidence(kinds, places, recipe.start is not None), about, evidence
+        used = subject.copy() if copied else subject
+        batch = _pass(used)
+    return Start(NetworkEvidence(kinds, places, pretrained), _optimizer(subject), batch, subject)
 
 
-def _params(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [p for group in optimizer.param_groups for p in group["params"]]
+def _optimizer(subject: Subject) -> OptimizerEvidence | None:
+    if subject.optimizer is None:
+        return None
+    names = {id(p): n for n, p in core(subject.network).named_parameters()}
+    groups = subject.optimizer.param_groups
+    held = tuple(names.get(id(p), "?") for group in groups for p in group["params"])
+    settings = {k: v for k, v in groups[0].items() if k not in ("params", "lr")}
+    return OptimizerEvidence(type(subject.optimizer).__name__, float(groups[0]["lr"]), settings, held)
 
 
-def _pass(
-    recipe: Recipe,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    inputs: Any,
-    targets: Tensor,
-    held: set[int],
-) -> BatchEvidence:
+def _pass(subject: Subject) -> BatchEvidence:
+    network = subject.network
     network.train()
-    first = inputs if isinstance(inputs, Tensor) else next(iter(_tensors(inputs)))
+    first = next(t for _, t in tree_tensors(subject.inputs))
     known: dict[str, Any] = {
-        "size": len(targets),
+        "size": len(subject.targets),
         "input_shape": tuple(first.shape),
         "output_shape": None,
-        "target_shape": tuple(targets.shape),
+        "target_shape": tuple(subject.targets.shape),
+        "loss_name": subject.loss_name,
     }
-    stage = "forward"
-    error: BatchError | None = None
-    layers: tuple[LayerState, ...] = ()
+    stage, error = "forward", None
+    recorder = Recorder(network)
     with Tap(network, histograms=True) as tap:
         try:
-            if recipe.settings.step is not None:
-                result = recipe.settings.step(network, recipe.training_samples.as_batch(inputs, targets))
-                loss = result["loss"] if isinstance(result, Mapping) else result
-            else:
-                outputs = outputs_of(forward(network, inputs))
-                known |= describe_outputs(outputs.detach())
-                stage = "loss"
-                loss = recipe.settings.make_loss()(outputs, targets)
-            known["loss"] = float(loss.detach())
+            with recorder:
+                loss = subject.loss(network, subject.inputs, subject.targets)
+            stage = "loss"
+            known |= _of_loss(loss)
             stage = "backward"
             if loss.requires_grad:
                 loss.backward()
         except Exception as raised:  # kept: a check may explain it, else the verb shows it as the user's
-            error = BatchError(
-                stage, type(raised).__name__, str(raised), raised, _layer_running(raised, network)
-            )
+            stage = "loss" if stage == "forward" and recorder.outputs is not None else stage
+            running = _layer_running(raised, network)
+            error = BatchError(stage, type(raised).__name__, str(raised), raised, running)
         layers = tap.states()
+    if recorder.outputs is not None:
+        try:
+            known |= describe_outputs(outputs_of(recorder.outputs).detach())
+        except (TypeError, StopIteration):
+            pass
+    operations = recorder.operations()
+    if operations.loss_call is not None:
+        known["loss_name"] = LOSS_NAMES[operations.loss_call.name]
+    held = {id(p) for g in subject.optimizer.param_groups for p in g["params"]} if subject.optimizer else None
     parameters = tuple(
-        parameter_state(name, p, id(p) in held) for name, p in core(network).named_parameters()
+        parameter_state(name, p, held is None or id(p) in held) for name, p in core(network).named_parameters()
     )
-    if error is None and recipe.settings.step is None:
-        known["loss_after"] = _loss_after(recipe, network, optimizer, inputs, targets)
-    return BatchEvidence(**known, layers=layers, parameters=parameters, error=error)
+    if error is None and subject.optimizer is not None:
+        known["loss_after"] = _loss_after(subject)
+    return BatchEvidence(**known, layers=layers, parameters=parameters, operations=operations, error=error)
 
 
-def _loss_after(
-    recipe: Recipe, network: nn.Module, optimizer: torch.optim.Optimizer, inputs: Any, targets: Tensor
-) -> float | None:
+def _of_loss(loss: Any) -> dict[str, Any]:
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"the loss is a {type(loss).__name__}, not a tensor: nothing can be learned from it")
+    if loss.numel() != 1:
+        raise ValueError(
+            f"the loss has {loss.numel()} values, shape {tuple(loss.shape)}, where one number is needed; take"
+            " its mean"
+        )
+    return {"loss": float(loss.detach()), "loss_has_graph": loss.requires_grad}
+
+
+def _loss_after(subject: Subject) -> float | None:
     """The loss on the same batch after one step; `None` where that raises."""
+    assert subject.optimizer is not None
     try:
-        optimizer.step()
+        if isinstance(subject.optimizer, torch.optim.LBFGS):
+            return None
+        subject.optimizer.step()
         with torch.no_grad():
-            return float(recipe.settings.make_loss()(outputs_of(forward(network, inputs)), targets))
+            return float(subject.loss(subject.network, subject.inputs, subject.targets))
     except (RuntimeError, ValueError):
         return None
 
@@ -178,9 +202,3 @@ def _layer_running(raised: BaseException, network: nn.Module) -> str | None:
         found = names.get(id(frame.tb_frame.f_locals.get("self")), found)
         frame = frame.tb_next
     return found
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    from netwright.recipe import tree_tensors
-
-    return [t for _, t in tree_tensors(tree)]

@@ -9,12 +9,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from attrs import field, frozen
-from torch import Tensor
+from torch import Tensor, nn
 
 from netwright.catalogue import Needs
 from netwright.recipe import Recipe, Samples, Task, Yardstick, labels_of, tree_tensors
 from netwright.recipe.source import Birthplace, shown
 from netwright.runs.loop import LoopEvidence
+from netwright.runs.operations import Operation, Operations
 from netwright.runs.rate_range import RangeTest
 from netwright.runs.run import Run
 from netwright.runs.taps import LayerState
@@ -38,6 +39,9 @@ SHAPING = (
 class PartSummary:
     """One part of the data, from up to `LOOKED_AT` samples spread over it; `size` is the true number.
 
+    `inputs` (M, ...) are those looked at, the largest tensor where there are several, and `positions` (M,) their
+    row numbers in the part.
+
     `mean`, `std`, `low`, `high` (F,) are per feature of a table, per channel of images and series;
     `bad_inputs` and `bad_targets` count samples with values that are not finite, `bad_rows` are rows of such;
     `targets` (N, ...) are all.
@@ -45,6 +49,8 @@ class PartSummary:
 
     size: int
     looked_at: int
+    inputs: Tensor
+    positions: Tensor
     shape: tuple[int, ...]
     kind: Kind
     floating: bool
@@ -56,6 +62,11 @@ class PartSummary:
     bad_targets: int
     bad_rows: tuple[int, ...]
     targets: Tensor
+
+    @property
+    def flat(self) -> Tensor:
+        """(M, F) the inputs looked at, as numbers."""
+        return self.inputs.reshape(len(self.inputs), -1).float()
 
     @property
     def labels(self) -> np.ndarray:
@@ -110,6 +121,7 @@ class BatchError:
 class BatchEvidence:
     """One real batch through the network with its initial weights, in training mode, forward and backward.
 
+    `loss_name` is the loss that is computed, by the name it has in `Training`, where it is one of torch's.
     `rows_sum_to_one` and `rows_log_sum_to_zero` say that outputs are probabilities or their logarithms over
     the last axis; `loss_after` is the loss on the same batch after one step of the optimizer.
     """
@@ -124,10 +136,13 @@ class BatchEvidence:
     rows_sum_to_one: bool = False
     rows_log_sum_to_zero: bool = False
     in_unit_interval: bool = False
+    loss_name: str | None = None
     loss: float | None = None
+    loss_has_graph: bool = True
     loss_after: float | None = None
     layers: tuple[LayerState, ...] = ()
     parameters: tuple[ParameterState, ...] = ()
+    operations: Operations = field(factory=Operations)
     error: BatchError | None = None
 
     @property
@@ -168,7 +183,12 @@ class OptimizerEvidence:
 @frozen(eq=False)
 class Evidence:
     """Everything that is known; `has` says which parts. A check declares what it needs and is skipped without
-    it."""
+    it.
+
+    `batch` is one batch before the first step, `end` the same batch with the weights of the finished `run`;
+    `probes` are the answers of experiments by their id; `subject` is what these are made on, and is not for
+    checks.
+    """
 
     recipe: Recipe | None = None
     data: DataEvidence | None = None
@@ -178,6 +198,9 @@ class Evidence:
     run: Run | None = None
     range_test: RangeTest | None = None
     loop: LoopEvidence | None = None
+    end: BatchEvidence | None = None
+    subject: Any = field(default=None, repr=False)
+    probes: Mapping[str, Any] = field(factory=dict)
     yardstick: Yardstick | None = None
 
     @property
@@ -191,6 +214,7 @@ class Evidence:
             Needs.RUN: self.run,
             Needs.RANGE_TEST: self.range_test,
             Needs.LOOP: self.loop,
+            Needs.END: self.end,
         }
         present = Needs.NONE
         for need, part in parts.items():
@@ -206,6 +230,13 @@ class Evidence:
         if self.recipe is None:
             return Attribute(name, None, Place(attribute=name))
         return self.recipe.attribute(name)
+
+    def call_place(self, call: Operation, attribute: str | None = None) -> Place:
+        """The line of the user's source that makes a call, and the layer that was running."""
+        inside = self.network is not None and hasattr(nn, self.network.kinds.get(call.layer, "?"))
+        if call.place.file and not inside:
+            return Place(call.layer or None, shown(call.place.file), call.place.line, None, attribute)
+        return self.layer_place(call.layer, attribute)
 
     def layer_place(self, layer: str, attribute: str | None = None) -> Place:
         """A layer with the line of the user's source that made it."""
@@ -247,6 +278,8 @@ def summarise(samples: Samples) -> PartSummary:
     return PartSummary(
         size=len(samples),
         looked_at=len(first),
+        inputs=first,
+        positions=positions,
         shape=tuple(first.shape[1:]),
         kind=kind,
         floating=floating,

@@ -7,7 +7,7 @@ together at the end, so that a step which is not tapped pays nothing and a tappe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -50,12 +50,39 @@ class LayerState:
     histogram: tuple[int, ...] | None = None
 
 
+class Hook:
+    """A hook of ours on something of the user's: silent while torch compiles what it is on, and in every copy
+    of it, by `copy.deepcopy` or by pickle."""
+
+    __torch_unserializable__ = True
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.function = function
+
+    def __call__(self, *arguments: Any) -> None:
+        if not torch.compiler.is_compiling():
+            self.function(*arguments)
+
+    def __deepcopy__(self, memo: Any) -> Hook:
+        return Hook(_silent)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Hook, (_silent,)
+
+
+def _silent(*_: Any) -> None:
+    return None
+
+
 class Tap:
     """Listens to `network` for one pass: `with Tap(network) as tap: loss(network(x)).backward()`, then
-    `tap.states()`."""
+    `tap.states()`. With `only_differentiable`, passes that no gradient can flow back from are left out."""
 
-    def __init__(self, network: nn.Module, *, histograms: bool = False) -> None:
+    def __init__(
+        self, network: nn.Module, *, histograms: bool = False, only_differentiable: bool = False
+    ) -> None:
         self.histograms = histograms
+        self.only_differentiable = only_differentiable
         self._modules = list(leaves(network))
         self._names = {id(m): n for n, m in self._modules}
         self._handles: list[Any] = []
@@ -65,7 +92,7 @@ class Tap:
         self._bins: dict[str, Tensor] = {}
 
     def __enter__(self) -> Tap:
-        self._handles = [module.register_forward_hook(self._forward) for _, module in self._modules]
+        self._handles = [module.register_forward_hook(Hook(self._forward)) for _, module in self._modules]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -75,22 +102,22 @@ class Tap:
 
     def _forward(self, module: nn.Module, arguments: tuple[Any, ...], result: Any) -> None:
         output = _tensor(result)
-        if output is None:
+        name = self._names.get(id(module))  # a replica of a layer, made to run elsewhere, has none
+        if output is None or name is None or (self.only_differentiable and not torch.is_grad_enabled()):
             return
-        name = self._names[id(module)]
         given = _tensor(arguments)
         if name not in self._seen:
             self._order.append(name)
         self._seen[name] = (module, tuple(given.shape) if given is not None else None, tuple(output.shape))
         values = self._values[name] = {}
-        with torch.no_grad():
+        with torch.no_grad(), torch._C.DisableTorchFunction():  # nobody else's record of calls shows ours
             floating = output.detach()
             if floating.is_floating_point():
                 floating = floating.float()
                 values["mean"], values["std"] = _mean_and_std(floating)
                 if isinstance(module, _RECTIFIERS):
                     values["zeros"] = 1 - (floating != 0).sum() / floating.numel()
-                    alive = _fires_by_unit(floating)
+                    alive = fires_by_unit(floating)
                     values["dead"] = 1 - alive.sum() / alive.numel()
                 elif isinstance(module, SATURATING):
                     values["saturated"] = _saturated(module, floating)
@@ -144,7 +171,7 @@ def _mean_and_std(values: Tensor) -> tuple[Tensor, Tensor]:
     return mean, torch.linalg.vector_norm(values - mean) / max(1, values.numel()) ** 0.5
 
 
-def _fires_by_unit(values: Tensor) -> Tensor:
+def fires_by_unit(values: Tensor) -> Tensor:
     """(units,) whether a unit is other than 0 for any input: a channel (axis 1) of images (N, C, H, W); of
     (N, T, D) or (N, C, L), where either axis may be the units', the last one; else a feature."""
     if values.ndim >= 4:

@@ -1,0 +1,163 @@
+"""Causes in what the network can represent, and in what differs between training and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from netwright.catalogue import Needs, check
+from netwright.recipe import decisions
+from netwright.runs import Evidence
+from netwright.values import Finding
+
+ONE_CLASS, GAP = 0.97, 0.1
+RANDOM = 1e-3
+
+
+def _at_rest_below(evidence: Evidence) -> bool:
+    """Whether the training came to rest without having fitted its own data."""
+    run, skill = evidence.run, evidence.skill("train")
+    if run is None or skill is None or skill >= 0.9 or run.diverged or len(run.epoch_loss) < 4:
+        return False
+    quarter = max(1, len(run.epoch_loss) // 4)
+    fall = run.epoch_loss[0] - run.epoch_loss[-1]
+    return bool(run.epoch_loss[-1 - quarter] - run.epoch_loss[-1] < 0.25 * max(fall, 1e-12) or skill > 0.3)
+
+
+@check(
+    "capacity-too-small",
+    needs=Needs.RECIPE | Needs.RUN | Needs.BATCH,
+    probes=("wider-copy",),
+    when=lambda evidence: _at_rest_below(evidence) and _narrowest(evidence) is not None,
+    confuses="noise in the data, which a wider network only learns by heart; a rate that is too low for this width",
+)
+def network_too_small_for_the_task(evidence: Evidence) -> Iterator[Finding]:
+    """A network that cannot fit even its training data, with training otherwise sound.
+
+    Looks at the run's skill on its own training data, and at that of a copy whose hidden layers are four times as wide,
+    trained the same way.
+    Threshold: a training skill under 0.9 that the wider copy raises by 0.08, and validation skill by 0.04.
+    Source: Goodfellow et al., Deep Learning (2016), section 5.2.
+    """
+    answer = evidence.probes["wider-copy"]
+    train, val = evidence.skill("train") or 0.0, evidence.skill("val") or 0.0
+    narrow = _narrowest(evidence)
+    if answer.train_skill < train + 0.08 or answer.skill < val + 0.04 or narrow is None:
+        return
+    name, width = narrow
+    yield Finding(
+        "capacity-too-small",
+        evidence.layer_place(name, "width"),
+        {
+            "training_skill": train,
+            "wider_training_skill": answer.train_skill,
+            "wider_validation_skill": answer.skill,
+            "validation_skill": val,
+            "narrowest": width,
+        },
+        f"The network fits its training data to a skill of {train:.2f}; a copy with hidden layers four times as wide"
+        f" reaches {answer.train_skill:.2f} (validation {val:.2f} → {answer.skill:.2f}). Its narrowest layer, {name}, has"
+        f" {width} units.",
+        ("wider-layers",),
+    )
+
+
+def _narrowest(evidence: Evidence) -> tuple[str, int] | None:
+    """The hidden layer with the fewest units, and their number."""
+    assert evidence.batch is not None
+    shapes = {p.layer: p.shape for p in evidence.batch.parameters if p.name.endswith((".weight", "weight_hh_l0")) and len(p.shape) > 1}
+    names = [s.name for s in evidence.batch.layers if s.name in shapes and "Norm" not in s.kind]
+    hidden = names[:-1]
+    widths = {n: shapes[n][1] if _recurrent(evidence, n) else shapes[n][0] for n in hidden}
+    if not widths:
+        return None
+    name = min(widths, key=lambda n: widths[n])
+    return name, widths[name]
+
+
+def _recurrent(evidence: Evidence, name: str) -> bool:
+    return bool(evidence.network) and evidence.network.kinds.get(name) in ("RNN", "LSTM", "GRU")  # type: ignore[union-attr]
+
+
+@check(
+    "collapse",
+    needs=Needs.DATA | Needs.RUN,
+    confuses="the last symptom of many causes: rate, dead units, imbalance; it stands alone only where none of them does",
+)
+def every_output_the_same(evidence: Evidence) -> Iterator[Finding]:
+    """Every output becomes the same class or the same number.
+
+    Looks at the run's outputs for the validation part, (N, K): the share of the commonest decision, or the spread of a
+    regression's outputs against that of its targets.
+    Threshold: 97 % of the decisions in one class that holds under 80 % of the samples, or a spread under 3 %.
+    Source: Jing et al., Understanding Dimensional Collapse (2022), on the representation; DeepLocalize (2021) on outputs.
+    """
+    assert evidence.data is not None and evidence.run is not None
+    answer = evidence.probes.get("trained-modes")
+    task = evidence.data.task
+    if answer is None or answer.outputs is None:
+        return
+    outputs = answer.outputs
+    if task.name in ("classification", "binary"):
+        decided = decisions(outputs, task).reshape(-1).numpy()
+        if decided.size == 0:
+            return
+        share = float(np.unique(decided, return_counts=True)[1].max() / decided.size)
+        truth = max(evidence.data.val.counts().values()) / max(1, sum(evidence.data.val.counts().values()))
+        if share < ONE_CLASS or truth > 0.8:
+            return
+        numbers = {"share_of_one_class": share, "its_true_share": truth}
+        text = f"{share:.0%} of all inputs get the same class."
+    elif task.name == "regression":
+        flat = evidence.data.val.targets.reshape(evidence.data.val.size, -1).float()
+        spread = float(outputs.float().std() / max(float(flat.std()), 1e-12))
+        if not np.isfinite(spread) or spread > 0.03:
+            return
+        numbers = {"spread_of_outputs": spread}
+        text = f"The outputs hardly differ from input to input: their spread is {spread:.1%} of the targets'."
+    else:
+        return
+    yield Finding("collapse", evidence.place("lr"), numbers, text, ("lower-learning-rate", "kaiming-initialisation"))
+
+
+@check(
+    "train-eval-gap",
+    needs=Needs.BATCH,
+    probes=("evaluation-modes",),
+    confuses="strong dropout, which lowers the score in training mode on purpose: only the other way round counts",
+)
+def modes_that_disagree(evidence: Evidence) -> Iterator[Finding]:
+    """The same data score differently in training and in evaluation mode, or evaluation itself is random.
+
+    Looks at outputs of one batch in evaluation mode, twice; and, after a run, at the training data's score in both modes.
+    Threshold: outputs that differ by 0.1 % of their spread between two evaluations; a training-mode skill 0.1 above that of
+    evaluation mode on the same data.
+    Source: Ioffe, Batch Renormalization (2017), section 2; PyTorch documentation, torch.nn.BatchNorm1d ('momentum').
+    """
+    assert evidence.batch is not None
+    modes, trained = evidence.probes["evaluation-modes"], evidence.probes.get("trained-modes")
+    if modes.repeated > RANDOM:
+        call = next((c for c in evidence.batch.operations.forward if "dropout" in c.name or c.name in ("rand_like", "randn_like", "bernoulli", "randn", "rand")), None)
+        place = evidence.call_place(call, "network") if call else evidence.place("network")
+        yield Finding(
+            "train-eval-gap",
+            place,
+            {"repeated": modes.repeated, "random": True},
+            f"Evaluation gives other outputs each time ({modes.repeated:.1%} of their spread apart): something random"
+            " stays on, such as a dropout that is not told of the mode.",
+            ("quiet-evaluation",),
+        )
+    elif trained is not None and trained.gap > GAP:
+        norms = [c for c in evidence.batch.operations.forward if c.name == "batch_norm"]
+        place = evidence.call_place(norms[0], "normalisation") if norms else evidence.place("normalisation")
+        if norms and norms[0].layer:
+            place = evidence.layer_place(norms[0].layer, "normalisation")
+        yield Finding(
+            "train-eval-gap",
+            place,
+            {"gap": trained.gap, "in_training": trained.training, "in_evaluation": trained.evaluation},
+            f"On the same data the network has a skill of {trained.training:.2f} in training mode and"
+            f" {trained.evaluation:.2f} in evaluation mode: its batch statistics and the running ones do not agree.",
+            ("faster-running-statistics", "layer-norm-for-batch-norm"),
+        )

@@ -1,0 +1,289 @@
+"""Kinds of edit that reach into the network's forward pass and its layers' settings.
+
+What stands in `forward` as a function cannot be replaced as a layer can. It is replaced while it is called: a
+`TorchFunctionMode`, open only while the user's network runs, counts the calls by name and answers the chosen ones
+otherwise. The user's code stays as it is; an edit says which call, `("softmax", 0)`, and what instead.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from netwright.catalogue import edit
+from netwright.recipe.edits import Wrapper, core, find_layer, leaves
+from netwright.recipe.streams import seeded
+from netwright.values import Edit, UserError
+
+_TINY = 1e-6
+_INSTEAD: dict[str, Callable[..., Any]] = {
+    "relu": F.relu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "gelu": F.gelu,
+}
+_PLAIN = {"T": "t", "_softmax": "softmax", "multi_head_attention_forward": "attention"}
+
+
+def call_name(func: Any) -> str:
+    """`relu` for `torch.relu`, `F.relu` and `Tensor.relu_`; the property's name for `Tensor.data`."""
+    name = getattr(func, "__name__", type(func).__name__)
+    if name in ("__get__", "__set__"):
+        name = getattr(getattr(func, "__self__", None), "__name__", name)
+    return _PLAIN.get(name, name.strip("_")).removesuffix("_with_indices")
+
+
+class _Rewriting(TorchFunctionMode):
+    """Answers the chosen calls of one network otherwise; open from its pre-hook to its hook."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.table: dict[tuple[str, int], Mapping[str, Any]] = {}
+        self._network = [network]  # in a list, so that it is no submodule of anything
+        self._counts: Counter[str] = Counter()
+        self._depth = 0
+
+    def begin(self, module: nn.Module, arguments: Any) -> None:
+        self._depth += 1
+        if self._depth == 1:
+            self._counts.clear()
+            self.__enter__()
+
+    def end(self, module: nn.Module, arguments: Any, result: Any) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self.__exit__(None, None, None)
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = call_name(func)
+        nth = self._counts[name]
+        self._counts[name] += 1
+        chosen = self.table.get((name, nth))
+        if chosen is None:
+            return func(*args, **kwargs)
+        return _answer(func, args, kwargs, chosen, self._network[0])
+
+
+def _answer(
+    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], chosen: Mapping[str, Any], network: nn.Module
+) -> Any:
+    to = chosen["to"]
+    if to == "identity":
+        return args[0]
+    if to in _INSTEAD:
+        return _INSTEAD[to](args[0])
+    if to == "guarded":
+        return _guarded(func, args, kwargs)
+    if to.startswith("then "):
+        return _INSTEAD[to.removeprefix("then ")](func(*args, **kwargs))
+    if to == "dim":
+        rest = args[:1] if len(args) > 1 and not isinstance(args[1], Tensor) else args
+        return func(*rest, **{**kwargs, "dim": chosen["value"]})
+    if to == "dropout":
+        value = chosen.get("value")
+        p = kwargs.get("p", args[1] if len(args) > 1 else 0.5) if value is None else value
+        return F.dropout(args[0], p, network.training)
+    raise UserError(f"edit: rewrite-calls knows no {to!r}")
+
+
+def _guarded(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The same function kept away from where its derivative is not finite."""
+    name = call_name(func)
+    first = args[0]
+    if name in ("div", "truediv") and len(args) > 1 and isinstance(args[1], Tensor):
+        sign = torch.where(args[1] < 0, -1.0, 1.0)
+        return func(first, args[1] + sign * _TINY, *args[2:], **kwargs)
+    if name in ("norm", "std", "var", "cdist", "normalize"):
+        return func(first + _TINY * torch.linspace(1, 2, first.numel()).to(first).reshape(first.shape), *args[1:], **kwargs)
+    return func(first.abs() + _TINY if name in ("sqrt", "rsqrt", "log") else first + _TINY, *args[1:], **kwargs)
+
+
+@edit("rewrite-calls", on="network")
+def rewrite_calls(
+    network: nn.Module, *, calls: Sequence[Sequence[Any]], to: str, value: Any = None, seed: int = 0
+) -> nn.Module:
+    """The chosen calls of forward, each (name, how many of that name came before it), answered otherwise.
+
+    `to` is `identity`, an activation in place of the call, `then relu` after it, `dim` (the axis `value`), `dropout`
+    (with p `value`, off in evaluation), or `guarded` (away from where the derivative is not finite).
+    """
+    inner = core(network)
+    rewriting = getattr(inner, "_netwright_rewriting", None)
+    if rewriting is None:
+        rewriting = _Rewriting(inner)
+        object.__setattr__(inner, "_netwright_rewriting", rewriting)
+        inner.register_forward_pre_hook(rewriting.begin)
+        inner.register_forward_hook(rewriting.end, always_call=True)
+    for name, nth in calls:
+        rewriting.table[str(name), int(nth)] = {"to": to, "value": value}
+    return network
+
+
+@edit("set-layer", on="network")
+def set_layer(
+    network: nn.Module, *, layers: Sequence[str], name: str, value: Any, seed: int = 0
+) -> nn.Module:
+    """A setting of the named layers, such as `p` of a dropout or `batch_first` of a recurrent layer."""
+    for layer in layers:
+        module = find_layer(network, layer)
+        if not hasattr(module, name):
+            raise UserError(f"edit: layer {layer!r}, a {type(module).__name__}, has no {name!r}")
+        setattr(module, name, value)
+    return network
+
+
+@edit("quiet-statistics", on="network")
+def quiet_statistics(network: nn.Module, *, layers: Sequence[str], seed: int = 0) -> nn.Module:
+    """The named normalisations stay in evaluation mode, so that their statistics do not move."""
+    for layer in layers:
+        find_layer(network, layer).register_forward_pre_hook(_in_evaluation)
+    return network
+
+
+def _in_evaluation(module: nn.Module, arguments: Any) -> None:
+    module.training = False
+
+
+@edit("replace-normalisation", on="network")
+def replace_normalisation(network: nn.Module, *, layers: Sequence[str], seed: int = 0) -> nn.Module:
+    """Batch normalisation by one within each sample: group normalisation of one group for (N, C, ...), which for (N, C)
+    is layer normalisation."""
+    inner = core(network)
+    for layer in layers:
+        width = int(getattr(find_layer(network, layer), "num_features"))
+        parent, _, child = layer.rpartition(".")
+        setattr(inner.get_submodule(parent), child, nn.GroupNorm(1, width))
+    return network
+
+
+@edit("adopt-layers", on="network")
+def adopt_layers(network: nn.Module, *, seed: int = 0) -> nn.Module:
+    """Layers kept in plain lists, tuples and dictionaries become parts of the network, so that they are trained."""
+    for module in list(core(network).modules()):
+        found = {}
+        for name, value in list(vars(module).items()):
+            if name.startswith("_"):
+                continue
+            held = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+            for k, item in enumerate(held):
+                if isinstance(item, (nn.Module, nn.Parameter)):
+                    found[f"{name}_{k}"] = item
+        for name, item in found.items():
+            if isinstance(item, nn.Module):
+                module.add_module(name, item)
+            else:
+                module.register_parameter(name, item)
+    return network
+
+
+class BlankedInputs(Wrapper):
+    """Chosen input values (a flat index into one sample) replaced by their training mean before the network."""
+
+    index: Tensor
+    fill: Tensor
+
+    def __init__(self, network: nn.Module, index: Tensor, fill: Tensor) -> None:
+        super().__init__(network)
+        self.register_buffer("index", index)
+        self.register_buffer("fill", fill)
+
+    def forward(self, inputs: Tensor) -> Any:
+        flat = inputs.reshape(len(inputs), -1).clone()
+        flat[:, self.index] = self.fill.to(flat.dtype)
+        return self.network(flat.reshape(inputs.shape))
+
+
+@edit("blank-inputs", on="network")
+def blank_inputs(
+    network: nn.Module, *, index: Sequence[int], fill: Sequence[float], seed: int = 0
+) -> nn.Module:
+    """The chosen values of every input are the same for all samples."""
+    return BlankedInputs(network, torch.tensor(list(index)), torch.tensor(list(fill)))
+
+
+@edit("together", on="edits")
+def together(*, edits: Sequence[Mapping[str, Any]]) -> tuple[Edit, ...]:
+    """Several edits that only make sense as one."""
+    return tuple(Edit(e["kind"], e["parameters"]) for e in edits)
+
+
+_WIDTHS: dict[type[nn.Module], tuple[str, str]] = {
+    nn.Linear: ("in_features", "out_features"),
+    nn.Conv1d: ("in_channels", "out_channels"),
+    nn.Conv2d: ("in_channels", "out_channels"),
+    nn.Conv3d: ("in_channels", "out_channels"),
+}
+_RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
+
+
+@edit("scale-width", on="network")
+def scale_width(
+    network: nn.Module, *, factor: float, first: Sequence[str], last: Sequence[str], seed: int = 0
+) -> nn.Module:
+    """Every hidden layer `factor` times as wide; `first` read the inputs and `last` give the outputs, whose widths stay.
+
+    Initialised anew as torch does, each layer from a stream of its own. Raises `UserError` for a layer whose width
+    cannot be told; a forward that has sizes written into it then fails on its first batch.
+    """
+    inner = core(network)
+    for name, module in list(leaves(network)):
+        if not list(module.parameters(recurse=False)):
+            continue
+        with seeded(seed, "initialisation", "scale-width", name):
+            new = _scaled(module, factor, name in first, name in last)
+        if new is None:
+            raise UserError(f"edit: the width of layer {name!r}, a {type(module).__name__}, cannot be scaled")
+        if not name:
+            raise UserError("edit: a network of a single layer has no hidden width")
+        parent, _, child = name.rpartition(".")
+        setattr(inner.get_submodule(parent), child, new.to(next(module.parameters()).device))
+    return network
+
+
+def _times(width: int, factor: float) -> int:
+    return max(1, round(width * factor))
+
+
+def _scaled(module: nn.Module, factor: float, first: bool, last: bool) -> nn.Module | None:
+    kind = type(module)
+    if kind in _WIDTHS:
+        given, made = (int(getattr(module, n)) for n in _WIDTHS[kind])
+        widths = given if first else _times(given, factor), made if last else _times(made, factor)
+        if isinstance(module, nn.Linear):
+            return nn.Linear(*widths, bias=module.bias is not None)
+        groups = int(getattr(module, "groups"))
+        if groups == given and groups > 1:
+            groups = widths[0]
+        names = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
+        options = {n: getattr(module, n) for n in names}
+        return kind(*widths, groups=groups, bias=getattr(module, "bias") is not None, **options)
+    if isinstance(module, _RECURRENT):
+        if module.proj_size or last:
+            return None
+        given = module.input_size if first else _times(module.input_size, factor)
+        names = ("num_layers", "bias", "batch_first", "dropout", "bidirectional")
+        options = {n: getattr(module, n) for n in names}
+        if isinstance(module, nn.RNN):
+            options["nonlinearity"] = module.nonlinearity
+        return kind(given, _times(module.hidden_size, factor), **options)
+    if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
+        return kind(_times(module.num_features, 1 if first else factor), eps=module.eps, momentum=module.momentum)
+    if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) == 1:
+        return nn.LayerNorm(_times(module.normalized_shape[0], 1 if first else factor), eps=module.eps)
+    if isinstance(module, nn.GroupNorm):
+        width = _times(module.num_channels, 1 if first else factor)
+        return nn.GroupNorm(module.num_groups if width % module.num_groups == 0 else 1, width, eps=module.eps)
+    if isinstance(module, nn.Embedding):
+        return nn.Embedding(module.num_embeddings, _times(module.embedding_dim, factor), module.padding_idx)
+    if isinstance(module, nn.PReLU):
+        return nn.PReLU(1 if module.num_parameters == 1 else _times(module.num_parameters, factor))
+    return None

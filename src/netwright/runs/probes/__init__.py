@@ -1,0 +1,94 @@
+"""Active probes: short seeded experiments that ask the network a question instead of watching it.
+
+In comes a subject (a network with one batch) or a recipe, out goes one frozen answer. A probe works on copies
+and puts the random state back; it judges nothing: checks read the answers as evidence.
+"""
+
+from netwright.runs.probes.batch import (
+    GradientCheck,
+    InputUse,
+    LossExtremes,
+    Mixing,
+    Modes,
+    Precision,
+    StartLoss,
+    batch_mixing,
+    evaluation_modes,
+    gradient_check,
+    input_use,
+    loss_extremes,
+    precision,
+    start_loss,
+)
+from netwright.runs.probes.simple import LabelShift, SimpleModels, features, label_shift, simple_models
+from netwright.runs.probes.steps import (
+    Altered,
+    OverfitBatch,
+    constant_inputs,
+    overfit_batch,
+    shuffled_labels,
+)
+from netwright.runs.probes.trained import (
+    Copy,
+    Shortcut,
+    Situations,
+    Slice,
+    TrainedModes,
+    situations,
+    trained,
+    trained_modes,
+)
+
+BATCH_PROBES = {
+    "batch-mixing": batch_mixing,
+    "input-use": input_use,
+    "start-loss": start_loss,
+    "loss-extremes": loss_extremes,
+    "evaluation-modes": evaluation_modes,
+    "gradient-check": gradient_check,
+    "precision": precision,
+}
+TRAINED_PROBES = {"trained-modes": trained_modes, "situations": situations}
+STEP_PROBES = {
+    "overfit-batch": overfit_batch,
+    "shuffled-labels": shuffled_labels,
+    "constant-inputs": constant_inputs,
+}
+
+__all__ = [
+    "BATCH_PROBES",
+    "STEP_PROBES",
+    "TRAINED_PROBES",
+    "Altered",
+    "Copy",
+    "GradientCheck",
+    "InputUse",
+    "LabelShift",
+    "LossExtremes",
+    "Mixing",
+    "Modes",
+    "OverfitBatch",
+    "Precision",
+    "Shortcut",
+    "SimpleModels",
+    "Situations",
+    "Slice",
+    "StartLoss",
+    "TrainedModes",
+    "batch_mixing",
+    "constant_inputs",
+    "evaluation_modes",
+    "features",
+    "gradient_check",
+    "input_use",
+    "label_shift",
+    "loss_extremes",
+    "overfit_batch",
+    "precision",
+    "shuffled_labels",
+    "simple_models",
+    "situations",
+    "start_loss",
+    "trained",
+    "trained_modes",
+]

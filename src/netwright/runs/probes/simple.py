@@ -1,0 +1,220 @@
+"""The bar to clear: what the simplest models make of the same data."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from attrs import field, frozen
+from numpy.typing import NDArray
+
+from netwright.recipe import Recipe, Yardstick, labels_of
+from netwright.runs.evidence import DataEvidence, PartSummary
+
+MOST_ROWS, MOST_FEATURES = 1500, 400
+NEIGHBOURS = 5
+
+
+@frozen(eq=False)
+class SimpleModels:
+    """Validation skill (0 for ignoring the inputs, 1 for perfect) of a linear model and of the five nearest
+    neighbours on standardised inputs, and what chance gives them: the highest skill of either over
+    permutations of the labels. `neighbour_votes` (M, C) are the shares of each class among the neighbours of
+    a training sample, itself left out; `rows` (M,) its row."""
+
+    linear: float
+    neighbours: float
+    by_chance: float
+    neighbour_votes: NDArray[np.float64] = field(factory=lambda: np.empty((0, 0)))
+    linear_odds: NDArray[np.float64] = field(factory=lambda: np.empty((0, 0)))
+    rows: NDArray[np.int64] = field(factory=lambda: np.empty(0, dtype=np.int64))
+
+    @property
+    def best(self) -> float:
+        return max(self.linear, self.neighbours)
+
+
+def simple_models(data: DataEvidence, yardstick: Yardstick, seed: int = 0) -> SimpleModels | None:
+    """A linear model and nearest neighbours, fitted on up to 1,500 training samples.
+
+    Whole-number sequences count as bags of tokens. `None` for targets that are neither one class nor numbers.
+    Source: Karpathy, A Recipe for Training Neural Networks (2019), 'get dumb baselines'.
+    """
+    task = data.task
+    if task.name not in ("classification", "binary", "regression"):
+        return None
+    rows = _spread(data.train.looked_at, MOST_ROWS)
+    x, v = features(data.train, rows), features(data.val, _spread(data.val.looked_at, MOST_ROWS))
+    width = max(x.shape[1], v.shape[1])
+    x, v = _padded(x, width), _padded(v, width)
+    x, v = _standardised(x, v, seed)
+    y, goal = _targets(data.train, rows, task.name), _targets(data.val, _spread(data.val.looked_at, MOST_ROWS), task.name)
+    known, judged = np.isfinite(x).all(1), np.isfinite(v).all(1)
+    if task.name == "regression":
+        known, judged = known & np.isfinite(y).all(1), judged & np.isfinite(goal).all(1)
+    if task.name != "regression":  # targets that are no finite number are of no class
+        known, judged = known & (y >= 0), judged & (goal >= 0)
+    x, y, v, goal, rows = x[known], y[known], v[judged], goal[judged], rows[known]
+    if len(x) < 10 or len(v) < 5 or len(np.unique(y)) < 2:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if task.name == "regression":
+            return _regression(x, y, v, goal, seed)
+        return _classes(x, y, v, goal, rows, seed)
+
+
+def features(part: PartSummary, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(M, F) numbers of the looked-at samples: token counts of whole-number sequences, else the values."""
+    chosen = part.inputs[torch.from_numpy(rows)]
+    if part.kind == "tokens" and chosen.ndim == 2:
+        tokens = chosen.long().clamp(min=0).numpy()
+        counts = np.zeros((len(tokens), int(min(tokens.max(), 20_000)) + 1))
+        for row, words in enumerate(tokens):
+            np.add.at(counts[row], words.clip(max=counts.shape[1] - 1), 1.0)
+        return np.log1p(counts)
+    return chosen.reshape(len(chosen), -1).double().numpy()
+
+
+def _spread(count: int, most: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+
+
+def _padded(x: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    return np.pad(x, ((0, 0), (0, width - x.shape[1]))) if x.shape[1] < width else x
+
+
+def _standardised(
+    x: NDArray[np.float64], v: NDArray[np.float64], seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """By the training part; more than 400 features are projected at random (Johnson–Lindenstrauss)."""
+    with np.errstate(all="ignore"):
+        mean, std = np.nanmean(np.where(np.isfinite(x), x, np.nan), 0), np.nanstd(np.where(np.isfinite(x), x, np.nan), 0)
+    std = np.where(std > 1e-12, std, 1.0)
+    x, v = ((a - mean) / std for a in (x, v))
+    if x.shape[1] > MOST_FEATURES:
+        mix = np.random.default_rng(seed).normal(size=(x.shape[1], MOST_FEATURES)) / MOST_FEATURES**0.5
+        x, v = x @ mix, v @ mix
+    return x, np.clip(v, -1e3, 1e3)
+
+
+def _targets(part: PartSummary, rows: NDArray[np.int64], task: str) -> NDArray[np.float64]:
+    positions = part.positions[torch.from_numpy(rows)]
+    chosen = part.targets[positions.to(part.targets.device)]
+    if task == "regression":
+        return chosen.reshape(len(chosen), -1).double().cpu().numpy()
+    return labels_of(chosen).cpu().numpy()
+
+
+def _regression(x: NDArray[np.float64], y: NDArray[np.float64], v: NDArray[np.float64], goal: NDArray[np.float64], seed: int) -> SimpleModels:  # fmt: skip
+    from sklearn.linear_model import Ridge
+    from sklearn.neighbors import KNeighborsRegressor
+
+    def skill(guess: NDArray[np.float64]) -> float:
+        spread = ((goal - y.mean(0)) ** 2).mean(0)
+        return max(-1.0, float(1 - (((guess.reshape(goal.shape) - goal) ** 2).mean(0) / np.maximum(spread, 1e-12)).mean()))
+
+    def both(y: NDArray[np.float64]) -> tuple[float, float]:
+        near = KNeighborsRegressor(min(NEIGHBOURS, len(x))).fit(x, y).predict(v)
+        return skill(Ridge(alpha=max(1.0, 0.01 * len(x))).fit(x, y).predict(v)), skill(near)
+
+    linear, near = both(y)
+    order = np.random.default_rng(seed)
+    chance = max(max(both(y[order.permutation(len(y))])) for _ in range(5))
+    return SimpleModels(linear, near, chance)
+
+
+def _classes(x: NDArray[np.float64], y: NDArray[np.float64], v: NDArray[np.float64], goal: NDArray[np.float64], rows: NDArray[np.int64], seed: int) -> SimpleModels:  # fmt: skip
+    from sklearn.linear_model import LogisticRegression, RidgeClassifier
+    from sklearn.model_selection import cross_val_predict
+    from sklearn.neighbors import NearestNeighbors
+
+    names, codes = np.unique(y, return_inverse=True)
+    trivial = float(np.bincount(codes).max() / len(codes))
+
+    def skill(guess: NDArray[np.int64]) -> float:
+        # Against the commonest class of either part, so that a shift of the classes is no skill.
+        base = max(trivial, float(np.unique(goal, return_counts=True)[1].max() / len(goal)))
+        return (float((names[guess] == goal).mean()) - base) / max(1e-9, 1 - base)
+
+    finder = NearestNeighbors(n_neighbors=min(NEIGHBOURS + 1, len(x))).fit(x)
+    nearest_of_val = finder.kneighbors(v, n_neighbors=min(NEIGHBOURS, len(x)), return_distance=False)
+    nearest = finder.kneighbors(x, return_distance=False)
+
+    def votes(found: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.stack([(codes[found] == k).mean(1) for k in range(len(names))], 1)
+
+    def linear(codes: NDArray[np.int64]) -> float:
+        return skill(RidgeClassifier(alpha=max(1.0, 0.01 * len(x))).fit(x, codes).predict(v))
+
+    order = np.random.default_rng(seed)
+    chance = 0.0
+    for _ in range(5):
+        shuffled = codes[order.permutation(len(codes))]
+        chance = max(chance, linear(shuffled), skill(votes(nearest_of_val, shuffled).argmax(1)))
+    # The sample itself is its own nearest neighbour; it is left out of its votes.
+    others = np.where(nearest[:, :1] == np.arange(len(x))[:, None], nearest[:, 1:], nearest[:, :-1])
+    odds = np.empty((0, 0))
+    if np.bincount(codes).min() >= 3:
+        odds = cross_val_predict(LogisticRegression(C=0.1, max_iter=100), x, codes, cv=3, method="predict_proba")
+    return SimpleModels(
+        max(linear(codes), -1.0),
+        skill(votes(nearest_of_val, codes).argmax(1)),
+        chance,
+        votes(others, codes),
+        odds,
+        rows,
+    )
+
+
+@frozen
+class LabelShift:
+    """The shift of the labels along the source (0 for none) under which nearest neighbours answer best, and their
+    skill then."""
+
+    shift: int
+    skill: float
+
+
+def label_shift(recipe: Recipe, data: DataEvidence, seed: int = 0) -> LabelShift | None:
+    """Nearest neighbours with the labels moved by 1 and 2 places either way along the source's order.
+
+    `None` where that order is not known, or for targets that are no single class or number.
+    """
+    samples = recipe.training_samples
+    index = getattr(samples, "index", None)
+    task = data.task
+    if index is None or task.name not in ("classification", "binary", "regression") or data.train.looked_at < data.train.size:
+        return None
+    rows = np.arange(data.train.size)
+    x = features(data.train, rows)
+    finite = np.isfinite(x).all(1)
+    x = (x - x[finite].mean(0)) / np.where(x[finite].std(0) > 1e-12, x[finite].std(0), 1.0)
+    y = _targets(data.train, rows, task.name).reshape(len(rows), -1)[:, 0]
+    place = {int(source): row for row, source in enumerate(index)}
+    best = LabelShift(0, -1.0)
+    for shift in (0, 1, -1, 2, -2):
+        pairs = [(row, place[int(index[row]) + shift]) for row in rows if int(index[row]) + shift in place and finite[row]]
+        if len(pairs) < 40:
+            continue
+        a, b = (np.array(side) for side in zip(*pairs, strict=True))
+        skill = _neighbour_skill(x[a], y[b], task.name, seed)
+        if skill > best.skill + (0.1 if best.skill > -1 else 0):
+            best = LabelShift(shift, skill)
+    return best
+
+
+def _neighbour_skill(x: NDArray[np.float64], y: NDArray[np.float64], task: str, seed: int) -> float:
+    """Skill of nearest neighbours on a third of the samples that they were not fitted on."""
+    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+
+    order = np.random.default_rng(seed).permutation(len(x))[:MOST_ROWS]
+    cut = len(order) // 3
+    held, kept = order[:cut], order[cut:]
+    if task == "regression":
+        guess = KNeighborsRegressor(NEIGHBOURS).fit(x[kept], y[kept]).predict(x[held])
+        return float(1 - ((guess - y[held]) ** 2).mean() / max(float(y[held].var()), 1e-12))
+    guess = KNeighborsClassifier(NEIGHBOURS).fit(x[kept], y[kept]).predict(x[held])
+    trivial = float(np.unique(y[held], return_counts=True)[1].max() / max(1, len(held)))
+    return (float((guess == y[held]).mean()) - trivial) / max(1e-9, 1 - trivial)
