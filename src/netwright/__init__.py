@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from netwright.app.asking import examine, probe
     from netwright.app.verbs import attributes, diagnose, improve, look, scan
     from netwright.catalogue import Needs, check, edit, idea
     from netwright.recipe import Data, Recipe, Training, load
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
+    "netwright.app.asking": ("examine", "probe"),
     "netwright.app.verbs": ("attributes", "diagnose", "improve", "look", "scan"),
     "netwright.catalogue": ("Needs", "check", "edit", "idea"),
     "netwright.recipe": ("Data", "Recipe", "Training", "load"),
@@ -38,10 +40,12 @@ __all__ = [
     "check",
     "diagnose",
     "edit",
+    "examine",
     "idea",
     "improve",
     "load",
     "look",
+    "probe",
     "scan",
     "watch",
 ]

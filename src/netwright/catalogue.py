@@ -27,7 +27,7 @@ _MARK = "__netwright_entry__"
 
 class Needs(enum.Flag):
     """The parts of the evidence that a check reads; a check whose needs are not met is skipped and listed as
-    such."""
+    such. DATA may be a single batch; PARTS says that training and validation data are there whole."""
 
     NONE = 0
     RECIPE = enum.auto()
@@ -39,6 +39,7 @@ class Needs(enum.Flag):
     RANGE_TEST = enum.auto()
     LOOP = enum.auto()
     END = enum.auto()
+    PARTS = enum.auto()
 
     def words(self) -> str:
         return ", ".join(str(part.name).lower().replace("_", " ") for part in Needs if part in self)

@@ -96,10 +96,20 @@ def diagnose(
     with_: With = None,
     mute: Mute = None,
     fail_on: FailOn = "never",
+    probe: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Make one experiment only, and show its answer.")
+    ] = None,
 ) -> None:
     """Say what blocks learning, or why it overfits, and confirm it by changing that one thing."""
     with _surface(json_) as surface:
         _severity(fail_on)
+        if probe is not None:
+            from netwright.app import asking
+
+            surface.show(
+                asking.probe(recipe, probe, seed=seed, device=device, extensions=tuple(with_ or ()))
+            )
+            return
         from netwright.app import verbs
 
         muted = _muted(mute)

@@ -47,7 +47,7 @@ class RememberingEngine:
                     known.diverged,
                     True,
                 )
-                self._charge(known, remembered=True)
+                self._charge(job, known, remembered=True)
                 yield job, known
             elif job.key in again:
                 again[job.key].append(job)  # the same training asked for twice at once
@@ -62,19 +62,22 @@ class RememberingEngine:
             if isinstance(result, Run):
                 result = self._keep(job, result)
                 item = job, result
-                self._charge(result, remembered=False)
+                self._charge(job, result, remembered=False)
             yield item
             for twin in again.get(job.key, ()):
                 yield twin, result
 
-    def _charge(self, run: Run, *, remembered: bool) -> None:
+    def _charge(self, job: Job, run: Run, *, remembered: bool) -> None:
         if run.key in self._charged:
             return
         self._charged.add(run.key)
         self.meter.trials += 1
         credit = run.seconds / self.workers if remembered and self.resumed else 0.0
         self.remembered += remembered
-        self.meter.charge(len(run.epoch_loss), run.steps, credit)
+        seen = run.steps * job.recipe.settings.batch_size
+        if job.max_steps is None:  # the last batch of an epoch is mostly smaller
+            seen = min(seen, len(run.epoch_loss) * len(job.recipe.training_samples))
+        self.meter.charge(len(run.epoch_loss), run.steps, credit, seen)
 
     def _recall(self, job: Job) -> Run | None:
         known = self._known.get(job.key)

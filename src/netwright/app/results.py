@@ -57,6 +57,11 @@ class DiagnoseResult(_Shown, values.DiagnoseResult):
 
 
 @frozen(repr=False, str=False)
+class ProbeResult(_Shown, values.ProbeResult):
+    """What a single probe returns."""
+
+
+@frozen(repr=False, str=False)
 class ScanResult(_Shown, values.ScanResult):
     """What `scan` returns."""
 

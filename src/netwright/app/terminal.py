@@ -17,6 +17,8 @@ def renderable(result: Any) -> Any:
             return terminal.improve_lines(result)
         case values.DiagnoseResult():
             return terminal.diagnose_view(result)
+        case values.ProbeResult():
+            return terminal.probe_view(result)
         case values.ScanResult():
             return terminal.scan_view(result)
         case values.LookResult():

@@ -184,9 +184,9 @@ def diagnose(
 
         def propose(evidence: Evidence, findings: tuple[Finding, ...]) -> Any:
             situation = Situation(evidence, findings)
-            return lambda cause: repairs_of(cause, ideas, recipe, situation)
+            return lambda cause: repairs_of(cause, ideas, evidence.recipe or recipe, situation)
 
-        found = fold(rooms.diagnose(recipe, work.tools, propose), work, on_event, [])
+        found = fold(rooms.diagnose_all(recipe, work.tools, propose), work, on_event, [])
         reproduced = found.reproduced or not found.findings
         result = DiagnoseResult(
             recipe=recipe.display_name,
@@ -196,6 +196,7 @@ def diagnose(
             findings=found.findings,
             considered=found.considered,
             spent=work.spent(),
+            first_answer=work.first_answer,
             overview=overview(recipe, found.evidence),
             run=f"seed {found.evidence.run.seed}" if found.evidence.run else f"untrained, seed {seed}",
             notes=(

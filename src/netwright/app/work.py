@@ -71,6 +71,7 @@ class Work:
     catalogue: Catalogue
     scanned: str = ""
     stages: dict[str, float] = attrs.field(factory=dict)
+    first_answer: Spent | None = None
     _stage: tuple[str, float] | None = None
 
     def note(self, event: Any) -> None:
@@ -79,6 +80,8 @@ class Work:
         if isinstance(event, values.StageStarted):
             self._close(now)
             self._stage = event.stage, now
+        elif isinstance(event, values.FindingMade):
+            self.first_answer = self.first_answer or self.spent()
         elif isinstance(event, values.ScanEnded):
             causes = ", ".join(f.cause for f in event.patterns)
             self.scanned = causes or "nothing in the data that costs anything"
@@ -93,7 +96,7 @@ class Work:
 
     def spent(self) -> Spent:
         meter = self.tools.meter
-        return Spent(meter.seconds, meter.epochs, meter.steps, meter.trials)
+        return Spent(meter.seconds, meter.epochs, meter.steps, meter.trials, meter.samples)
 
 
 @contextmanager

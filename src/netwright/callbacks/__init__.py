@@ -1,7 +1,7 @@
 """Watching inside other people's training loops: a callback for Lightning, Transformers and Keras.
 
-In come their events, out goes a `Trace` for `nw.diagnose`; nothing is printed unless `report=True`. Each library
-is imported only by the file that bears its name, and nothing else of the house knows this room.
+In come their events, out goes a `Trace` for `nw.diagnose`; nothing is printed unless `report=True`. Each
+library is imported only by the file that bears its name, and nothing else of the house knows this room.
 """
 
 from __future__ import annotations

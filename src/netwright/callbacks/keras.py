@@ -1,4 +1,5 @@
-"""Watching Keras 3 on its PyTorch backend: `model.fit(..., callbacks=[Watch()])`, then `nw.diagnose(watch.trace)`."""
+"""Watching Keras 3 on its PyTorch backend: `model.fit(..., callbacks=[Watch()])`, then
+`nw.diagnose(watch.trace)`."""
 
 from __future__ import annotations
 
@@ -35,6 +36,7 @@ class Watch(keras.callbacks.Callback):  # pyright: ignore[reportUntypedBaseClass
         self._batches = 0
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        assert self.model is not None
         self.trace = Trace(self.model, ())
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:

@@ -13,7 +13,7 @@ from netwright.values import UserError
 
 try:
     from lightning.pytorch.callbacks import Callback
-    from lightning.pytorch.utilities.rank_zero import rank_zero_info
+    from lightning_utilities.core.rank_zero import rank_zero_info
 except ImportError as missing:
     raise UserError("Lightning is not installed; pip install 'netwright[lightning]'") from missing
 

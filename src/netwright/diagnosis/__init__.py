@@ -5,7 +5,7 @@ function one check. This room knows no idea: the repairs that a confirmation tri
 """
 
 from netwright.diagnosis.confirmation import Confirmation, Symptom, confirm
-from netwright.diagnosis.procedure import Diagnosis, Tools, diagnose, scan, static_evidence, unexplained
+from netwright.diagnosis.procedure import Diagnosis, Tools, diagnose, diagnose_all, scan, static_evidence, unexplained
 from netwright.diagnosis.ranking import THRESHOLD, Ranking, examine, rank, rivals_of
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Tools",
     "confirm",
     "diagnose",
+    "diagnose_all",
     "examine",
     "rank",
     "rivals_of",

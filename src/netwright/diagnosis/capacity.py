@@ -82,7 +82,7 @@ def _recurrent(evidence: Evidence, name: str) -> bool:
 
 @check(
     "collapse",
-    needs=Needs.DATA | Needs.RUN,
+    needs=Needs.DATA | Needs.PARTS | Needs.RUN,
     confuses="the last symptom of many causes: rate, dead units, imbalance; it stands alone only where none of them does",
 )
 def every_output_the_same(evidence: Evidence) -> Iterator[Finding]:

@@ -3,8 +3,10 @@ repair."""
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import numpy as np
@@ -12,21 +14,25 @@ from attrs import frozen
 
 from netwright.recipe import Recipe
 from netwright.runs import Run
-from netwright.trials import Engine, Failure, Job
+from netwright.trials import Comparison, Engine, Failure, Job
 from netwright.trials.race import compare_runs, margin_of, run_all
 from netwright.values import ConfirmationEnded, Edit, Event, Finding
 
 SEEDS = 5
 LEARNS = 0.3
+EARLY, EARLY_STEPS = 0.2, 100
+CURVE = 60
+CANDIDATES, RIVALS, PAIRED = 3, 2, 3
 Repairs = Callable[[str], Sequence[Edit]]
+Kind = Literal["diverges", "does not learn", "falls short"]
 
 
 @frozen
 class Symptom:
     """What is seen, as a predicate of a run; fixed, with its horizon in epochs, before anything is changed.
 
-    `diverges` and `does not learn` are predicates; `falls short` is decided by the rule of claims on the
-    validation score.
+    `diverges` and `does not learn` are predicates of one run; `falls short` is decided by the rule of claims on
+    the validation score, and afterwards for each seed by half the repair's effect.
     """
 
     kind: str
@@ -35,12 +41,13 @@ class Symptom:
 
     @staticmethod
     def of(run: Run, recipe: Recipe) -> Symptom:
-        """The symptom that the unchanged recipe's first run showed."""
+        """The symptom that the unchanged recipe's first run showed, with the number of epochs that show it."""
+        full = recipe.settings.epochs
         if run.diverged:
-            return Symptom("diverges", recipe.settings.epochs)
+            return Symptom("diverges", min(full, max(len(run.epoch_loss), _early(run, full))))
         if recipe.yardstick.metric.skill(run.scores["train"]) < LEARNS:
-            return Symptom("does not learn", recipe.settings.epochs)
-        return Symptom("falls short", recipe.settings.epochs)
+            return Symptom("does not learn", _early(run, full))
+        return Symptom("falls short", full)
 
     def shown(self, run: Run, recipe: Recipe) -> bool:
         if self.kind == "diverges":
@@ -55,6 +62,12 @@ class Symptom:
         }[self.kind]
 
 
+def _early(run: Run, full: int) -> int:
+    """A fifth of the epochs, and at least as many as make 100 steps."""
+    per_epoch = max(1.0, run.steps / max(1, len(run.epoch_loss)))
+    return min(full, max(1, math.ceil(EARLY * full), math.ceil(EARLY_STEPS / per_epoch)))
+
+
 @frozen(eq=False)
 class Confirmation:
     """The findings with their status, and for each confirmed one the edits that made its symptom go."""
@@ -67,10 +80,14 @@ class Confirmation:
 
 @frozen(eq=False)
 class _Arm:
-    """One change, on all seeds."""
+    """One change, on the first seeds, at one horizon."""
 
     edits: tuple[Edit, ...]
     runs: tuple[Run, ...]
+
+    @property
+    def score(self) -> float:
+        return float(np.mean([run.scores["val"] for run in self.runs]))
 
 
 def confirm(
@@ -90,203 +107,328 @@ def confirm(
 
     `repairs(cause)` gives the edits that address a cause, the best first, `rivals(cause)` the causes most
     easily taken for it. The same seeds serve the unchanged recipe, the repair, a sham of equal cost and the
-    rival's repair.
+    rival's repair. A change is looked at on one seed first; only what does something there gets the others. What
+    is to be shown *not* to make the symptom go is done with as soon as one seed shows it.
     """
-    leading = [f for f in findings[:most] if repairs(f.cause)]
+    leading = [f for f in findings if repairs(f.cause)][:most]
     if not leading:
         return Confirmation(tuple(findings), {}, reproduced=True)
-    arms = _Arms(recipe, symptom, engine, list(seeds), device, max_seconds)
-    baseline = yield from arms.run((), "unchanged")
+    arms = _Arms(recipe, engine, list(seeds), device, max_seconds)
+    baseline = yield from arms.run((), symptom.epochs, "unchanged", SEEDS)
     if baseline is None:
         return Confirmation(tuple(findings), {}, reproduced=False)
-    shown = sum(symptom.shown(run, recipe) for run in baseline.runs)
-    if symptom.kind != "falls short" and not shown:
+    stages = _stages(recipe, symptom, baseline)
+    if stages is None:
         return Confirmation(tuple(findings), {}, reproduced=False, baseline=baseline.runs)
-    if symptom.kind != "falls short" and shown < len(baseline.runs):
-        symptom = attrs.evolve(symptom, kind="falls short")  # not on every seed: then by the rule of claims
-        arms.symptom = symptom
-    sham = None
-    for edit in _shams(recipe, findings):
-        sham = sham or (yield from arms.run((edit,), "sham"))
+    shams = _shams(recipe, findings)
     settled: dict[str, Finding] = {}
     cures: dict[str, tuple[Edit, ...]] = {}
     for finding in leading:
         others = [f.cause for f in leading if f is not finding]
-        rival_causes = list(dict.fromkeys([*others, *rivals(finding.cause)]))
-        finding, cure = yield from _settle(arms, finding, baseline, sham, repairs, rival_causes)
+        causes = list(dict.fromkeys([*others, *rivals(finding.cause)]))
+        finding, cure = yield from _settle(arms, stages, finding, shams, repairs, causes)
         settled[finding.id] = finding
         if finding.status == "confirmed":
             cures[finding.id] = cure
         yield ConfirmationEnded(finding)
         if cures:
             break  # one is confirmed: it is applied and the network diagnosed again before the next
-    if not cures and len(leading) > 1:
-        yield from _try_pair(arms, leading[:2], baseline, sham, repairs, settled, cures)
+    if not cures:
+        extra = [Finding(cause, confidence=0.0) for f in leading[:1] for cause in rivals(f.cause)]
+        known = {f.cause for f in leading}
+        entered = [*leading, *(f for f in extra if f.cause not in known and repairs(f.cause))][:PAIRED]
+        yield from _try_pairs(arms, stages, entered, shams, repairs, settled, cures)
+    full = arms.known((), recipe.settings.epochs)
     return Confirmation(
-        tuple(settled.get(f.id, f) for f in findings), cures, reproduced=True, baseline=baseline.runs
+        tuple(settled.get(f.id, f) for f in findings), cures, reproduced=True, baseline=full
     )
+
+
+def _stages(recipe: Recipe, symptom: Symptom, baseline: _Arm) -> list[Symptom] | None:
+    """The symptom at its own horizon, then at the full one, then by the rule of claims; `None` where fresh seeds do
+    not show it."""
+    full = recipe.settings.epochs
+    if symptom.kind == "falls short":
+        return [symptom]
+    shown = sum(symptom.shown(run, recipe) for run in baseline.runs)
+    if not shown:
+        return None
+    by_claim = Symptom("falls short", full)
+    if shown < len(baseline.runs):  # not on every seed: then by the rule of claims
+        return [by_claim]
+    longer = [attrs.evolve(symptom, epochs=full)] if symptom.epochs < full else []
+    return [symptom, *longer, by_claim]
 
 
 def _settle(
     arms: _Arms,
+    stages: Sequence[Symptom],
     finding: Finding,
-    baseline: _Arm,
-    sham: _Arm | None,
+    shams: Sequence[Edit],
     repairs: Repairs,
     rival_causes: Sequence[str],
 ) -> Generator[Event, None, tuple[Finding, tuple[Edit, ...]]]:
-    best: _Arm | None = None
-    for edit in list(repairs(finding.cause))[:2]:
-        arm = yield from arms.run((edit,), f"repair of {finding.cause}")
-        if arm is not None and (best is None or arms.score(arm) > arms.score(best)):
-            best = arm
-        if best is not None and arms.gone(best, baseline):
-            break
-    if best is None:
-        return finding, ()
-    effect = compare_runs(arms.recipe, baseline.runs, best.runs)
-    gone, sham_gone = arms.gone(best, baseline), sham is not None and arms.gone(sham, baseline)
-    numbers: dict[str, Any] = {
-        "symptom": arms.symptom.words(),
-        "horizon_epochs": arms.symptom.epochs,
-        "seeds": len(baseline.runs),
-        "repair": best.edits[-1].label,
-        "effect": effect.effect,
-        "low": effect.low,
-        "high": effect.high,
-        "gone_on": arms.gone_on(best),
-        "sham": sham.edits[-1].label if sham else None,
-        "sham_gone_on": arms.gone_on(sham) if sham else None,
-    }
-    status, also = finding.status, finding.also
-    if gone and not sham_gone:
-        rival = yield from _best_rival(arms, baseline, repairs, rival_causes, best)
-        if rival is None:
-            status = "confirmed"
+    candidates = list(repairs(finding.cause))[:CANDIDATES]
+    for stage in stages:
+        best = yield from _promising(arms, stage, [(edit,) for edit in candidates], finding.cause)
+        if best is None:
+            continue
+        judged = yield from _judge(arms, stage, best, f"repair of {finding.cause}")
+        if judged is None:
+            continue
+        baseline, arm, gone = judged
+        if not gone and stage is not stages[-1]:
+            continue
+        return (yield from _conclude(arms, stage, finding, baseline, arm, gone, shams, repairs, rival_causes))
+    return finding if not candidates else _in_vain(finding, candidates[0]), ()
+
+
+def _in_vain(finding: Finding, edit: Edit) -> Finding:
+    """The finding after a repair that did nothing on the first seed: no verdict, and less trust in it."""
+    numbers = {**finding.confirmation, "repair": edit.label, "seeds": 1, "effect": None, "gone_on": 0}
+    return attrs.evolve(finding, confirmation=numbers)
+
+
+def _promising(
+    arms: _Arms, stage: Symptom, candidates: Sequence[tuple[Edit, ...]], cause: str
+) -> Generator[Event, None, tuple[Edit, ...] | None]:
+    """Of the candidates, each on one seed, the one that does best; `None` where none does anything."""
+    baseline = yield from arms.run((), stage.epochs, "unchanged", 1)
+    if baseline is None:
+        return None
+    best: tuple[float, tuple[Edit, ...]] | None = None
+    for edits in candidates:
+        arm = yield from arms.run(edits, stage.epochs, f"repair of {cause}", 1)
+        if arm is None:
+            continue
+        gain = arm.score - baseline.score
+        if stage.kind == "falls short":
+            does = gain > margin_of(arms.recipe)
         else:
-            cause, arm = rival
-            numbers |= {
-                "rival": cause,
-                "rival_repair": arm.edits[-1].label,
-                "rival_gone_on": arms.gone_on(arm),
-            }
-            better = compare_runs(arms.recipe, arm.runs, best.runs)
-            numbers["better_than_rival"] = better.effect
-            as_good = arms.gone(arm, baseline) and not (
-                better.low > 0 or better.effect > margin_of(arms.recipe) * 5
-            )
-            status = "suspected" if as_good else "confirmed"
-            also = tuple(dict.fromkeys((*also, cause))) if as_good else also
-    elif not gone and effect.high < margin_of(arms.recipe):
+            does = not stage.shown(arm.runs[0], arms.recipe)
+        if does and (best is None or gain > best[0]):
+            best = gain, edits
+        if does and stage.kind != "falls short":
+            break
+    return best[1] if best else None
+
+
+def _judge(
+    arms: _Arms, stage: Symptom, edits: tuple[Edit, ...], what: str
+) -> Generator[Event, None, tuple[_Arm, _Arm, bool] | None]:
+    """The change and the unchanged recipe on all seeds, and whether the symptom is gone."""
+    baseline = yield from arms.run((), stage.epochs, "unchanged", SEEDS)
+    arm = yield from arms.run(edits, stage.epochs, what, SEEDS)
+    if baseline is None or arm is None:
+        return None
+    if stage.kind != "falls short":
+        return baseline, arm, not any(stage.shown(run, arms.recipe) for run in arm.runs)
+    effect = compare_runs(arms.recipe, baseline.runs, arm.runs)
+    low_samples = effect.low_samples if effect.low_samples is not None else effect.low
+    return baseline, arm, effect.low > 0 and low_samples > 0 and effect.effect > margin_of(arms.recipe)
+
+
+def _conclude(
+    arms: _Arms,
+    stage: Symptom,
+    finding: Finding,
+    baseline: _Arm,
+    best: _Arm,
+    gone: bool,
+    shams: Sequence[Edit],
+    repairs: Repairs,
+    rival_causes: Sequence[str],
+) -> Generator[Event, None, tuple[Finding, tuple[Edit, ...]]]:
+    effect = compare_runs(arms.recipe, baseline.runs, best.runs)
+    numbers = _numbers(arms, stage, baseline, best)
+    status, also = finding.status, finding.also
+    if gone:
+        sham = yield from _cures_too(arms, stage, [(edit,) for edit in shams[:1]], baseline, best, "sham")
+        numbers |= {
+            "sham": shams[0].label if shams else None,
+            "sham_gone_on": sham[1] if sham else None,
+            "sham_seeds": sham[2] if sham else 0,
+        }
+        cured_by_sham = sham is not None and sham[1] == SEEDS
+        if not cured_by_sham:
+            causes = _rival_edits(repairs, rival_causes, best.edits)
+            rival = yield from _cures_too(arms, stage, [e for _, e in causes], baseline, best, "rival")
+            status = "confirmed"
+            if rival is not None:
+                cause = next(c for c, e in causes if e == rival[0].edits)
+                numbers |= {
+                    "rival": cause,
+                    "rival_repair": rival[0].edits[-1].label,
+                    "rival_gone_on": rival[1],
+                    "rival_seeds": rival[2],
+                }
+                if rival[1] == SEEDS:
+                    better = yield from _better_at_full_length(arms, stage, rival[0], best)
+                    numbers["better_than_rival"] = better.effect if better else None
+                    if better is None or not (better.low > 0 or better.effect > margin_of(arms.recipe) * 5):
+                        status, also = "suspected", tuple(dict.fromkeys((*also, cause)))
+    elif effect.high < margin_of(arms.recipe):
         status = "refuted"
     confidence = {"confirmed": 0.97, "suspected": finding.confidence, "refuted": 0.05}[status]
     settled = attrs.evolve(finding, status=status, also=also, confirmation=numbers, confidence=confidence)
     return settled, best.edits
 
 
-def _best_rival(
-    arms: _Arms, baseline: _Arm, repairs: Repairs, causes: Sequence[str], best: _Arm
-) -> Generator[Event, None, tuple[str, _Arm] | None]:
-    """The rival cause whose repair does best, of at most two; the same change is no rival."""
-    found: tuple[str, _Arm] | None = None
-    tried = 0
+def _better_at_full_length(
+    arms: _Arms, stage: Symptom, rival: _Arm, best: _Arm
+) -> Generator[Event, None, Comparison | None]:
+    """Where both make the symptom go, how much more the repair reaches than its rival in whole trainings: early on
+    the faster one leads, whichever is right."""
+    full = arms.recipe.settings.epochs
+    if stage.epochs < full:
+        rival_runs = yield from arms.run(rival.edits, full, "rival", SEEDS)
+        best_runs = yield from arms.run(best.edits, full, "repair", SEEDS)
+        if rival_runs is None or best_runs is None:
+            return None
+        rival, best = rival_runs, best_runs
+    return compare_runs(arms.recipe, rival.runs, best.runs)
+
+
+def _numbers(arms: _Arms, stage: Symptom, baseline: _Arm, best: _Arm) -> dict[str, Any]:
+    effect = compare_runs(arms.recipe, baseline.runs, best.runs)
+    return {
+        "symptom": stage.words(),
+        "horizon_epochs": stage.epochs,
+        "seeds": len(baseline.runs),
+        "repair": " and ".join(e.label for e in best.edits),
+        "effect": effect.effect,
+        "low": effect.low,
+        "high": effect.high,
+        "gone_on": arms.gone_on(stage, best.runs, baseline, best),
+        "runs": {"unchanged": [r.key for r in baseline.runs], "repaired": [r.key for r in best.runs]},
+        "curves": {"unchanged": _curve(baseline), "repaired": _curve(best)},
+    }
+
+
+def _curve(arm: _Arm) -> list[list[float]]:
+    """Validation scores by epoch, one list a seed; of a long training every so many epochs."""
+    step = [max(1, -(-len(r.val_score) // CURVE)) for r in arm.runs]
+    return [[round(float(v), 4) for v in r.val_score[::k]] for r, k in zip(arm.runs, step, strict=True)]
+
+
+def _rival_edits(
+    repairs: Repairs, causes: Sequence[str], best: tuple[Edit, ...]
+) -> list[tuple[str, tuple[Edit, ...]]]:
+    """One repair for each of the first rivals that is another change than the one to be confirmed."""
+    found = []
     for cause in causes:
-        edit = next(
-            (e for e in repairs(cause) if e not in best.edits and e.attribute != best.edits[-1].attribute),
-            None,
-        )
-        if edit is None or tried == 2:
-            continue
-        tried += 1
-        arm = yield from arms.run((edit,), f"rival: {cause}")
-        if arm is not None and (found is None or arms.score(arm) > arms.score(found[1])):
-            found = cause, arm
+        edit = next((e for e in repairs(cause) if e not in best and e.attribute != best[-1].attribute), None)
+        if edit is not None:
+            found.append((cause, (edit,)))
+    return found[:RIVALS]
+
+
+def _cures_too(
+    arms: _Arms,
+    stage: Symptom,
+    changes: Sequence[tuple[Edit, ...]],
+    baseline: _Arm,
+    best: _Arm,
+    what: str,
+) -> Generator[Event, None, tuple[_Arm, int, int] | None]:
+    """Of changes that should not make the symptom go: the one that does it on most seeds, on how many, of how many
+    asked. Each is done with at the first seed on which the symptom stays."""
+    found: tuple[_Arm, int, int] | None = None
+    for edits in changes:
+        count = gone = 0
+        arm: _Arm | None = None
+        for count in range(1, SEEDS + 1):
+            arm = yield from arms.run(edits, stage.epochs, what, count)
+            if arm is None:
+                break
+            gone = arms.gone_on(stage, arm.runs, baseline, best)
+            if gone < count:
+                break
+        if arm is not None and (found is None or gone > found[1]):
+            found = arm, gone, count
     return found
 
 
-def _try_pair(
+def _try_pairs(
     arms: _Arms,
-    pair: Sequence[Finding],
-    baseline: _Arm,
-    sham: _Arm | None,
+    stages: Sequence[Symptom],
+    leading: Sequence[Finding],
+    shams: Sequence[Edit],
     repairs: Repairs,
     settled: dict[str, Finding],
     cures: dict[str, tuple[Edit, ...]],
 ) -> Generator[Event, None, None]:
     """Two leading causes repaired together, where neither repair alone shows an effect."""
-    edits = tuple(repairs(f.cause)[0] for f in pair)
-    if edits[0].attribute == edits[1].attribute:
+    stage = stages[min(1, len(stages) - 1)] if stages[0].kind != "falls short" else stages[0]
+    pairs: list[tuple[tuple[Finding, Finding], tuple[Edit, ...]]] = []
+    for first, second in itertools.combinations(leading, 2):
+        edits = repairs(first.cause)[0], repairs(second.cause)[0]
+        if edits[0].attribute != edits[1].attribute:
+            pairs.append(((first, second), edits))
+    chosen = yield from _promising(arms, stage, [edits for _, edits in pairs], "two causes")
+    if chosen is None:
         return
-    arm = yield from arms.run(edits, "repair of both")
-    if arm is None or not arms.gone(arm, baseline) or (sham is not None and arms.gone(sham, baseline)):
+    judged = yield from _judge(arms, stage, chosen, "repair of both")
+    if judged is None or not judged[2]:
         return
-    effect = compare_runs(arms.recipe, baseline.runs, arm.runs)
-    for finding in pair:
-        numbers = {
-            "symptom": arms.symptom.words(),
-            "horizon_epochs": arms.symptom.epochs,
-            "seeds": len(baseline.runs),
-            "together": True,
-            "repair": " and ".join(e.label for e in edits),
-            "effect": effect.effect,
-            "low": effect.low,
-            "high": effect.high,
-            "gone_on": arms.gone_on(arm),
-        }
+    baseline, arm, _ = judged
+    sham = yield from _cures_too(arms, stage, [(edit,) for edit in shams[:1]], baseline, arm, "sham")
+    if sham is not None and sham[1] == SEEDS:
+        return
+    numbers = {**_numbers(arms, stage, baseline, arm), "together": True}
+    for finding in next(findings for findings, edits in pairs if edits == chosen):
+        if finding.id not in settled and not finding.check:
+            continue  # a rival's repair that nothing was found for: it only helped
         done = attrs.evolve(
             settled.get(finding.id, finding), status="confirmed", confidence=0.9, confirmation=numbers
         )
         settled[finding.id] = done
-        cures[finding.id] = edits
+        cures[finding.id] = chosen
         yield ConfirmationEnded(done)
 
 
 class _Arms:
-    """Runs changes on the same seeds, each once, and says whether the symptom went."""
+    """Runs changes on the same seeds, each once for a horizon, and says whether the symptom went."""
 
     def __init__(
-        self,
-        recipe: Recipe,
-        symptom: Symptom,
-        engine: Engine,
-        seeds: list[int],
-        device: str,
-        max_seconds: float | None,
+        self, recipe: Recipe, engine: Engine, seeds: list[int], device: str, max_seconds: float | None
     ) -> None:
-        self.recipe, self.symptom, self.engine = recipe, symptom, engine
-        self.seeds, self.device, self.max_seconds = seeds, device, max_seconds
-        self._done: dict[tuple[Edit, ...], _Arm | None] = {}
+        self.recipe, self.engine, self.seeds = recipe, engine, seeds[:SEEDS]
+        self.device, self.max_seconds = device, max_seconds
+        self._done: dict[tuple[tuple[Edit, ...], int, int], Run | None] = {}
 
-    def run(self, edits: tuple[Edit, ...], what: str) -> Generator[Event, None, _Arm | None]:
-        """The change on every seed; `None` where a training failed."""
-        if edits not in self._done:
-            changed = self.recipe.with_edits(*edits)
-            jobs = [
-                Job(changed, s, None, f"diagnosis: {what}", max_seconds=self.max_seconds, device=self.device)
-                for s in self.seeds
-            ]
-            results = yield from run_all(self.engine, jobs)
-            runs = tuple(r for r in results if not isinstance(r, Failure))
-            self._done[edits] = _Arm(edits, runs) if len(runs) == len(jobs) else None
-        return self._done[edits]
+    def run(
+        self, edits: tuple[Edit, ...], epochs: int, what: str, count: int
+    ) -> Generator[Event, None, _Arm | None]:
+        """The change on the first `count` seeds; `None` where a training failed."""
+        changed = self.recipe.with_edits(*edits)
+        share = epochs / self.recipe.settings.epochs
+        length = max(1, round(changed.settings.epochs * share))
+        missing = [s for s in self.seeds[:count] if (edits, epochs, s) not in self._done]
+        full = length == changed.settings.epochs
+        jobs = [
+            Job(changed, s, None if full else length, f"diagnosis: {what}", max_seconds=self.max_seconds, device=self.device)
+            for s in missing
+        ]  # fmt: skip
+        results = (yield from run_all(self.engine, jobs)) if jobs else []
+        for seed, result in zip(missing, results, strict=True):
+            self._done[edits, epochs, seed] = None if isinstance(result, Failure) else result
+        runs = [self._done[edits, epochs, s] for s in self.seeds[:count]]
+        return _Arm(edits, tuple(r for r in runs if r is not None)) if all(runs) else None
 
-    def score(self, arm: _Arm) -> float:
-        return float(np.mean([run.scores["val"] for run in arm.runs]))
+    def known(self, edits: tuple[Edit, ...], epochs: int) -> tuple[Run, ...]:
+        """What has been run of a change at a horizon."""
+        runs = (self._done.get((edits, epochs, s)) for s in self.seeds)
+        return tuple(r for r in runs if r is not None)
 
-    def gone_on(self, arm: _Arm) -> int | None:
-        """The number of seeds on which the symptom went; `None` where it is no predicate of a single run."""
-        if self.symptom.kind == "falls short":
-            return None
-        return sum(not self.symptom.shown(run, self.recipe) for run in arm.runs)
-
-    def gone(self, arm: _Arm, baseline: _Arm) -> bool:
-        """On all seeds; where the symptom is to fall short, by both intervals and more than the margin."""
-        count = self.gone_on(arm)
-        if count is not None:
-            return count == len(arm.runs)
-        effect = compare_runs(self.recipe, baseline.runs, arm.runs)
-        low_samples = effect.low_samples if effect.low_samples is not None else effect.low
-        return effect.low > 0 and low_samples > 0 and effect.effect > margin_of(self.recipe)
+    def gone_on(self, stage: Symptom, runs: Sequence[Run], baseline: _Arm, best: _Arm) -> int:
+        """On how many of the seeds the symptom is gone; where it is to fall short, on how many at least half of the
+        repair's effect is reached."""
+        if stage.kind != "falls short":
+            return sum(not stage.shown(run, self.recipe) for run in runs)
+        half = 0.5 * (best.score - baseline.score)
+        pairs = zip(runs, baseline.runs, strict=False)
+        return sum(run.scores["val"] >= unchanged.scores["val"] + half for run, unchanged in pairs)
 
 
 def _shams(recipe: Recipe, findings: Sequence[Finding]) -> list[Edit]:
@@ -298,4 +440,12 @@ def _shams(recipe: Recipe, findings: Sequence[Finding]) -> list[Edit]:
         Edit.set("training.weight_decay", decay + 1e-7, f"weight decay {decay:g} → {decay + 1e-7:g}"),
         Edit.set("training.clip", 1e6, "gradient norm clipped at 1e6"),
     ]
-    return [edit for edit in shams if edit.attribute not in named]
+    usable = []
+    for edit in shams:
+        try:
+            recipe.with_edits(edit).settings.make_optimizer(recipe.build(0))
+        except Exception:  # an optimizer that does not take it
+            continue
+        if edit.attribute not in named:
+            usable.append(edit)
+    return usable

@@ -139,7 +139,7 @@ def far_more_capacity_than_data(evidence: Evidence) -> Iterator[Finding]:
 
 @check(
     "overfit-memorised-noise",
-    needs=Needs.DATA | Needs.RUN,
+    needs=Needs.DATA | Needs.PARTS | Needs.RUN,
     probes=("simple-models",),
     when=_has_gap,
     confuses="rare but true cases that only a network can tell",
@@ -184,7 +184,7 @@ def wrong_labels_learnt_by_heart(evidence: Evidence) -> Iterator[Finding]:
 
 @check(
     "overfit-situation",
-    needs=Needs.DATA | Needs.RUN | Needs.RECIPE,
+    needs=Needs.DATA | Needs.PARTS | Needs.RUN | Needs.RECIPE,
     probes=("situations",),
     when=lambda evidence: (evidence.skill("train") or 0.0) > 0.5 and (evidence.skill("val") or 1.0) < 0.97,
     confuses="a slice that is hard for every network; a feature that is a true cause",

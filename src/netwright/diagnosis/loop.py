@@ -50,9 +50,9 @@ def _finds_nothing(update: Update) -> bool:
 def gradients_that_pile_up(evidence: Evidence) -> Iterator[Finding]:
     """A loop that adds every gradient to those of all steps before.
 
-    Looks at the gradient that each update leaves behind, and at what the next backward pass finds in its place:
-    the same one, not written to since. Accumulation over several backward passes is not counted, since its
-    gradients are zeroed after the update.
+    Looks at the gradient that each update leaves behind, and at what the next backward pass finds in its
+    place: the same one, not written to since. Accumulation over several backward passes is not counted, since
+    its gradients are zeroed after the update.
     Threshold: three updates, and none between which gradients were zeroed.
     Source: PyTorch documentation of torch.optim.Optimizer.zero_grad.
     """
@@ -63,9 +63,9 @@ def gradients_that_pile_up(evidence: Evidence) -> Iterator[Finding]:
             yield _finding(
                 loop,
                 "never zeroed",
-                f"Gradients are never zeroed{name}: at {len(known)} of {len(known)} updates looked at, the next"
-                " backward() found the previous gradient still there and added to it. Call optimizer.zero_grad()"
-                " once in every iteration, before loss.backward().",
+                f"Gradients are never zeroed{name}: at {len(known)} of {len(known)} updates looked at, the"
+                " next backward() found the previous gradient still there and added to it. Call"
+                " optimizer.zero_grad() once in every iteration, before loss.backward().",
                 updates=len(known),
             )
             return
@@ -79,8 +79,8 @@ def gradients_that_pile_up(evidence: Evidence) -> Iterator[Finding]:
 def gradients_zeroed_before_the_step(evidence: Evidence) -> Iterator[Finding]:
     """Gradients that are zeroed after the backward pass and before the update, which then does nothing.
 
-    Looks at the norm of the gradients that arrive at a few parameters, and of those that the next update finds
-    there.
+    Looks at the norm of the gradients that arrive at a few parameters, and of those that the next update
+    finds there.
     Threshold: at every update looked at, at least three, gradients other than zero had arrived and it found
     none, or exactly zero.
     Source: PyTorch documentation, Optimization tutorial: zero_grad, backward, step, in this order.
@@ -109,8 +109,8 @@ def steps_before_the_gradients_come(evidence: Evidence) -> Iterator[Finding]:
     """An optimizer that steps between the forward pass and its backward pass.
 
     Looks at the order of forward passes, arriving gradients and updates.
-    Threshold: at every update looked at, at least three, the gradients of the forward pass before it came only
-    after it.
+    Threshold: at every update looked at, at least three, the gradients of the forward pass before it came
+    only after it.
     Source: PyTorch documentation, Optimization tutorial: zero_grad, backward, step, in this order.
     """
     loop = _loop(evidence)
@@ -138,8 +138,8 @@ def steps_before_the_gradients_come(evidence: Evidence) -> Iterator[Finding]:
 def optimizer_that_never_steps(evidence: Evidence) -> Iterator[Finding]:
     """A loop that computes gradients and never updates anything.
 
-    Looks at how often `step` was called in all, at whether a parameter has moved, and at whether gradients are
-    zeroed in between, which tells it from an accumulation that has not come to its first update.
+    Looks at how often `step` was called in all, at whether a parameter has moved, and at whether gradients
+    are zeroed in between, which tells it from an accumulation that has not come to its first update.
     Threshold: no call in 8 iterations where every one looked at zeroes its gradients, in 128 otherwise; not
     where gradients are not finite, since a scaler leaves such updates out.
     Source: PyTorch documentation, Optimization tutorial.
@@ -153,8 +153,8 @@ def optimizer_that_never_steps(evidence: Evidence) -> Iterator[Finding]:
         yield _finding(
             loop,
             "no step",
-            f"optimizer.step() was not called once in {count} iterations: gradients are computed and nothing is"
-            " changed by them. Call optimizer.step() after loss.backward().",
+            f"optimizer.step() was not called once in {count} iterations: gradients are computed and nothing"
+            " is changed by them. Call optimizer.step() after loss.backward().",
             iterations=count,
         )
 
@@ -188,8 +188,8 @@ def training_in_evaluation_mode(evidence: Evidence) -> Iterator[Finding]:
     yield _finding(
         loop,
         "evaluation mode",
-        f"The network trains in evaluation mode{since}: {layers} {'does' if len(loop.modal) == 1 else 'do'} not"
-        f" work as in training. Call model.train(){again} before the training iterations.",
+        f"The network trains in evaluation mode{since}: {layers} {'does' if len(loop.modal) == 1 else 'do'}"
+        f" not work as in training. Call model.train(){again} before the training iterations.",
         layers=list(loop.modal),
         iterations=[i.number for i in last],
     )
@@ -209,8 +209,8 @@ def _without_gradient(loop: LoopEvidence) -> list[Iteration] | None:
 def losses_without_a_graph(evidence: Evidence) -> Iterator[Finding]:
     """A loss from which no gradient can flow back to the network, or that nobody calls `backward` on.
 
-    Looks at whether a gradient came to any parameter, whether forward passes were made with gradients enabled,
-    and where the graph behind the noted loss ends.
+    Looks at whether a gradient came to any parameter, whether forward passes were made with gradients
+    enabled, and where the graph behind the noted loss ends.
     Threshold: no gradient at any parameter that can learn, in no iteration looked at, at least three, and no
     parameter moved.
     Source: PyTorch documentation of torch.Tensor.detach and torch.no_grad.
@@ -231,8 +231,8 @@ def losses_without_a_graph(evidence: Evidence) -> Iterator[Finding]:
     elif passes and graphs == {"none"}:
         text = (
             f"The loss is cut off from the network in all {count} iterations looked at: outputs are"
-            " differentiable and the loss made of them is not. Take the .detach(), .item(), .numpy(), .data or"
-            " torch.tensor(...) out between the output and the loss."
+            " differentiable and the loss made of them is not. Take the .detach(), .item(), .numpy(), .data"
+            " or torch.tensor(...) out between the output and the loss."
         )
     elif graphs == {"network"}:
         text = (
@@ -242,8 +242,8 @@ def losses_without_a_graph(evidence: Evidence) -> Iterator[Finding]:
     elif passes and graphs == {"number"} and sum(loop.calls) >= ASKED:
         text = (
             f"No gradient came to any parameter in {count} iterations looked at, while the optimizer stepped:"
-            " the loss is cut off from the network, or backward() is not called. Call loss.backward() on a loss"
-            " made of the outputs themselves, without .detach() or .item() between them."
+            " the loss is cut off from the network, or backward() is not called. Call loss.backward() on a"
+            " loss made of the outputs themselves, without .detach() or .item() between them."
         )
     else:
         return
@@ -256,8 +256,8 @@ def losses_without_a_graph(evidence: Evidence) -> Iterator[Finding]:
 def optimizer_with_other_parameters(evidence: Evidence) -> Iterator[Finding]:
     """An optimizer that holds no parameter of the network that is trained.
 
-    Looks at the parameters that the optimizers hold, by identity; at whether gradients come to the network; and
-    at whether an update finds any.
+    Looks at the parameters that the optimizers hold, by identity; at whether gradients come to the network;
+    and at whether an update finds any.
     Threshold: nothing held is the network's, gradients come to the network, and at least three updates found
     none at all.
     Source: PyTorch documentation of torch.optim, 'Constructing it'.
@@ -284,8 +284,8 @@ def network_that_was_made_again(evidence: Evidence) -> Iterator[Finding]:
 
     Looks at whether the watched network is still called, still exists, and still gets gradients, while its
     optimizer goes on and losses depend on other parameters.
-    Threshold: the last three iterations looked at, with an update in them; or eight losses after the network was
-    deleted.
+    Threshold: the last three iterations looked at, with an update in them; or eight losses after the network
+    was deleted.
     Source: PyTorch documentation of torch.optim, 'Constructing it'.
     """
     loop = _loop(evidence)
@@ -301,8 +301,8 @@ def network_that_was_made_again(evidence: Evidence) -> Iterator[Finding]:
     yield _finding(
         loop,
         "made again",
-        f"The network was made again {when}and the optimizer still holds the parameters of the old one: what is"
-        " trained now never changes. Make the network once, before the loop, and the optimizer after it.",
+        f"The network was made again {when}and the optimizer still holds the parameters of the old one: what"
+        " is trained now never changes. Make the network once, before the loop, and the optimizer after it.",
         last_called=ran[-1] if ran else None,
         deleted=loop.gone_for > 0,
     )
@@ -325,8 +325,8 @@ def updates_of_size_zero(evidence: Evidence) -> Iterator[Finding]:
             "schedule-mismatch",
             attrs.evolve(loop.place, attribute="lr"),
             {"lr": 0.0, "updates": sum(loop.calls)},
-            f"The learning rate was 0 at all {len(rates)} updates looked at, so {sum(loop.calls)} updates changed"
-            " nothing. Look at where the schedule is stepped and at what it starts from.",
+            f"The learning rate was 0 at all {len(rates)} updates looked at, so {sum(loop.calls)} updates"
+            " changed nothing. Look at where the schedule is stepped and at what it starts from.",
         )
 
 
@@ -337,9 +337,9 @@ def losses_that_stop_being_numbers(evidence: Evidence) -> Iterator[Finding]:
     """A loss that is NaN or infinite, and stays so.
 
     Looks at the noted losses, (steps,), and at the inputs of the first pass.
-    Threshold: at least the last five of them. Where the loss had grown a hundredfold before, the rate is named;
-    where it is so from the first iteration, the inputs if they are not finite, else the loss; otherwise the
-    arithmetic.
+    Threshold: at least the last five of them. Where the loss had grown a hundredfold before, the rate is
+    named; where it is so from the first iteration, the inputs if they are not finite, else the loss;
+    otherwise the arithmetic.
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 8.2.4.
     """
     loop = _loop(evidence)
@@ -351,13 +351,14 @@ def losses_that_stop_being_numbers(evidence: Evidence) -> Iterator[Finding]:
     numbers = {"since": since + 1, "at_start": since == 0}
     start = f"The loss is not finite since iteration {since + 1} of {len(bad)}"
     if len(before) and _size(before[-3:]) > GROWN * max(_size(before[:3]), 1e-3):
-        text = f"{start}; it had grown from {before[0]:.3g} to {before[-1]:.3g} by then. Lower the learning rate."
+        grown = f"it had grown from {before[0]:.3g} to {before[-1]:.3g} by then"
+        text = f"{start}; {grown}. Lower the learning rate."
         yield Finding("lr-too-high", attrs.evolve(loop.place, attribute="lr"), numbers, text)
     elif since:
         text = (
-            f"{start}, without having grown before ({before[-1]:.3g} in the last finite one). One update made it"
-            " so: a batch with bad values, or a gradient that is not finite, such as that of a square root or a"
-            " logarithm at 0."
+            f"{start}, without having grown before ({before[-1]:.3g} in the last finite one). One update"
+            " made it so: a batch with bad values, or a gradient that is not finite, such as that of a square"
+            " root or a logarithm at 0."
         )
         yield Finding("unstable-arithmetic", loop.place, numbers, text)
     elif loop.bad_inputs:
@@ -376,9 +377,10 @@ def losses_that_stop_being_numbers(evidence: Evidence) -> Iterator[Finding]:
 def losses_that_grow(evidence: Evidence) -> Iterator[Finding]:
     """A loss that grows by orders of magnitude and stays there.
 
-    Looks at the noted losses, (steps,): the median of the last quarter against the largest of the first three.
-    Threshold: a factor of 1,000, or of 100 where the loss got there within 20 iterations; only losses that start
-    above 0.01, and all positive, since others have no scale.
+    Looks at the noted losses, (steps,): the median of the last quarter against the largest of the first
+    three.
+    Threshold: a factor of 1,000, or of 100 where the loss got there within 20 iterations; only losses that
+    start above 0.01, and all positive, since others have no scale.
     Source: Smith, Cyclical Learning Rates (2017), section 3.3.
     """
     loop = _loop(evidence)
@@ -396,8 +398,8 @@ def losses_that_grow(evidence: Evidence) -> Iterator[Finding]:
             "lr-too-high",
             attrs.evolve(loop.place, attribute="lr"),
             {"factor": factor, "first": first, "last": last},
-            f"The loss went from {losses[0]:.3g} to {last:.3g} and stays there: updates are too large. Lower the"
-            " learning rate.",
+            f"The loss went from {losses[0]:.3g} to {last:.3g} and stays there: updates are too large. Lower"
+            " the learning rate.",
         )
 
 
@@ -406,8 +408,8 @@ def losses_that_stand_still(evidence: Evidence) -> Iterator[Finding]:
     """A loss that does not fall because no gradient is other than zero.
 
     Looks at the gradients that arrive at the watched parameters and at the noted losses, (steps,).
-    Threshold: exactly 0 at every update looked at, at least four; 200 iterations, of which the two halves differ
-    by less than their own noise; and a loss that is not 0 itself.
+    Threshold: exactly 0 at every update looked at, at least four; 200 iterations, of which the two halves
+    differ by less than their own noise; and a loss that is not 0 itself.
     Source: Lu et al., Dying ReLU and Initialization (2019).
     """
     loop = _loop(evidence)
@@ -424,8 +426,8 @@ def losses_that_stand_still(evidence: Evidence) -> Iterator[Finding]:
                 "vanishing-gradient",
                 loop.place,
                 {"iterations": len(losses), "loss": float(losses.mean()), "ratio": 0.0},
-                f"The loss stands at {losses.mean():.3g} for {len(losses)} iterations: gradients arrive and all are"
-                " exactly 0, so units before the output are dead or saturated for every input.",
+                f"The loss stands at {losses.mean():.3g} for {len(losses)} iterations: gradients arrive and"
+                " all are exactly 0, so units before the output are dead or saturated for every input.",
             )
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
+import numpy as np
+from attrs import frozen
 
 from netwright.catalogue import Check
 from netwright.recipe import Recipe, TensorSamples
-from netwright.runs import Copy, Evidence
+from netwright.runs import Clocks, Copy, Evidence, Run, range_test, train
 from netwright.runs.probes import BATCH_PROBES, STEP_PROBES, TRAINED_PROBES, label_shift, simple_models
 from netwright.trials import Engine, Failure, Job
 from netwright.trials.race import run_all
@@ -175,3 +179,67 @@ def builds(recipe: Recipe, edit: Edit) -> bool:
     except Exception:  # an edit that this network cannot take is no edit
         return False
     return True
+
+
+AFTER_TRAINING = (*TRAINED_PROBES,)
+
+
+def describe(name: str) -> str:
+    """What a probe asks, in one sentence."""
+    functions: dict[str, Callable[..., Any]] = {
+        **BATCH_PROBES, **TRAINED_PROBES, **STEP_PROBES,
+        "simple-models": simple_models, "label-shift": label_shift, "range-test": range_test,
+        "half-the-data": half_the_data, "seeds-apart": seeds_apart,
+    }  # fmt: skip
+    known = {
+        "wider-copy": "The same training with hidden layers four times as wide.",
+        "narrower-copy": "The same training with hidden layers a quarter as wide.",
+        "without-augmentation": "The same training without its augmentation.",
+    }
+    text = known.get(name) or inspect.getdoc(functions[name]) or ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def trained_run(recipe: Recipe, seed: int, device: str) -> Run:
+    """One training in this process, its weights kept."""
+    events = train(recipe, seed, clocks=Clocks(time.perf_counter, time.process_time), device=device, keep_weights=True)
+    while True:
+        try:
+            next(events)
+        except StopIteration as end:
+            return end.value
+
+
+def answer(evidence: Evidence, name: str, seed: int, device: str) -> Any:
+    """The answer of one probe, made here and now; training-level ones train the altered copy once."""
+    if name not in TRAININGS:
+        return ask(evidence, name, seed, device)
+    edit = TRAININGS[name](evidence)
+    recipe = evidence.recipe
+    if edit is None or recipe is None or not builds(recipe, edit):
+        return None
+    run = trained_run(recipe.with_edits(edit), seed, device)
+    metric = recipe.yardstick.metric
+    return Copy(metric.skill(run.scores["train"]), metric.skill(run.scores["val"]), name)
+
+
+@frozen
+class SeedsApart:
+    """Validation scores of the same training with three seeds, their spread, and the standard error that the size
+    of the validation part alone gives a score."""
+
+    scores: tuple[float, ...]
+    spread: float
+    standard_error: float | None
+
+
+def seeds_apart(recipe: Recipe, seed: int = 0, device: str = "cpu") -> SeedsApart:
+    """How far apart seeds alone put the score, beside what the size of the validation part allows to tell.
+
+    Source: Bouthillier et al., Accounting for Variance in Machine Learning Benchmarks (2021).
+    """
+    runs = [trained_run(recipe, seed + k, device) for k in range(3)]
+    scores = tuple(run.scores["val"] for run in runs)
+    each = runs[0].contributions.get("val")
+    error = float(np.std(each, ddof=1) / len(each) ** 0.5) if each is not None and len(each) > 1 else None
+    return SeedsApart(scores, float(np.std(scores, ddof=1)), error)

@@ -15,6 +15,7 @@ from netwright.diagnosis.probing import ask_all, train_copies
 from netwright.diagnosis.ranking import THRESHOLD, Ranking, examine, rank, rivals_of
 from netwright.recipe import Recipe, blame, user_code
 from netwright.runs import BatchError, Evidence, Run, data_evidence, examine_start, range_test
+from netwright.runs.rate_range import MOST_RATES
 from netwright.trials import Engine, Failure, Job, Meter, Pace, Seeds, make_plan
 from netwright.trials.race import run_all
 from netwright.values import (
@@ -32,9 +33,11 @@ from netwright.values import (
 )
 
 ASKED_SEEDS = (0, 1)
+OF_DATA = Needs.DATA | Needs.PARTS | Needs.RECIPE
 PACE_STEPS = 20
+CONFIRMATION_RUNS = 13
 SURE = 0.85
-RANGE_STEPS, RANGE_RATES = 30, 17
+RANGE_STEPS, RANGE_SHARE = 30, 0.04
 Propose = Callable[[Evidence, tuple[Finding, ...]], Repairs]
 
 
@@ -105,7 +108,7 @@ def scan(
 ) -> tuple[Evidence, tuple[Finding, ...]]:
     """The patterns in the data alone, ranked but not folded."""
     evidence = Evidence(recipe, data_evidence(recipe), yardstick=recipe.yardstick)
-    only_data = [c for c in checks if Needs.DATA in c.needs and not c.needs & ~(Needs.DATA | Needs.RECIPE)]
+    only_data = [c for c in checks if Needs.DATA in c.needs and not c.needs & ~OF_DATA]
     evidence = ask_all([evidence], only_data, "data", device)[0]
     found = [f for f in examine([evidence], only_data) if isinstance(f, Finding)]
     ranking = rank(found)
@@ -138,6 +141,8 @@ def diagnose(
     error = static[0].batch.error if static[0].batch else None
     if error is not None and not rank(found).findings:
         raise unexplained(static[0], error)
+    if error is None:
+        yield from _announce(rank(found).findings)  # what is seen without training is said at once
     pace, plan = known_pace, None
     if error is None and pace is None:
         pace = yield from _measure_pace(recipe, tools)
@@ -151,7 +156,6 @@ def diagnose(
         return Diagnosis(
             recipe, static[0], ranking.findings, ranking.considered, skipped, plan, pace, trainable=False
         )
-    yield from _announce(rank(found).findings)  # what is seen without training is said at once
     evidence, complete = yield from _dynamic_evidence(recipe, static, tools, plan, pace, attempt)
     skipped.clear()
     found = yield from _examine(evidence, tools, skipped, announce=True)
@@ -165,8 +169,8 @@ def diagnose(
         found = yield from _examine(evidence, tools, skipped, announce=False)
         ranking = rank(found)
     yield from _announce(ranking.findings)
-    affordable = plan.level == "claims" and tools.meter.affords(pace, 3 * 5)
-    if not ranking.findings or run is None or not affordable:
+    ranking = _by_measurement(ranking)
+    if not ranking.findings or run is None or not _affords_confirmation(tools, pace, plan, run, recipe):
         return Diagnosis(
             recipe, evidence[0], ranking.findings, ranking.considered, skipped, plan, pace, complete=complete
         )
@@ -183,6 +187,61 @@ def diagnose(
         max_seconds=tools.max_seconds,
     )
     return _settled(recipe, evidence[0], ranking, settled, skipped, plan, pace, complete)
+
+
+def _by_measurement(ranking: Ranking) -> Ranking:
+    """Faults of the yardstick are confirmed by having been counted, never by a score that rises."""
+
+    def confirmed(finding: Finding) -> Finding:
+        if not finding.evidence.get("measured") or (finding.confidence or 0.0) < THRESHOLD:
+            return finding
+        return attrs.evolve(finding, status="confirmed", confirmation={"by": "measurement"})
+
+    return Ranking(tuple(map(confirmed, ranking.findings)), ranking.considered)
+
+
+def _affords_confirmation(tools: Tools, pace: Pace, plan: Plan, run: Run, recipe: Recipe) -> bool:
+    """Five seeds of the recipe and of the repair, a sham and two rivals, at the symptom's horizon."""
+    if plan.level not in ("claims", "proxies"):
+        return False
+    share = Symptom.of(run, recipe).epochs / max(1, recipe.settings.epochs)
+    return tools.meter.affords(pace, CONFIRMATION_RUNS * share)
+
+
+def diagnose_all(
+    recipe: Recipe, tools: Tools, propose: Propose, *, rounds: int = 3
+) -> Generator[Event, None, Diagnosis]:
+    """Diagnose, apply what was confirmed, and diagnose again: several causes at once are the rule.
+
+    The later rounds add what they confirm; the rest is what the recipe as it is shows.
+    """
+    first = yield from diagnose(recipe, tools, propose)
+    found, current = first, recipe
+    for attempt in range(1, rounds):
+        edits = next((tuple(e) for e in found.repairs.values()), ())
+        run = found.evidence.run
+        if not edits or found.pace is None or run is None:
+            break
+        current = current.with_edits(*edits)
+        if not tools.meter.affords(found.pace, 2 + CONFIRMATION_RUNS):
+            break
+        try:
+            found = yield from diagnose(current, tools, propose, attempt=attempt, known_pace=found.pace)
+        except (UserError, UserCodeError):  # the repaired recipe fails elsewhere: what was found stands
+            break
+        known = {f.cause for f in first.findings}
+        fresh = tuple(f for f in found.findings if f.status == "confirmed" and f.cause not in known)
+        if fresh:
+            yield from _announce(fresh)
+        confirmed = tuple(f for f in first.findings if f.status == "confirmed")
+        rest = tuple(f for f in first.findings if f.status != "confirmed")
+        added = {f.cause for f in fresh}
+        first = attrs.evolve(
+            first,
+            findings=(*confirmed, *fresh, *(f for f in rest if f.cause not in added)),
+            considered=tuple(f for f in first.considered if f.cause not in added),
+        )
+    return first
 
 
 def _settled(
@@ -273,7 +332,7 @@ def _where(evidence: Evidence, error: BatchError) -> str:
 
 
 def _is_data(finding: Finding, checks: Iterable[Check]) -> bool:
-    return any(c.id == finding.check and not c.needs & ~(Needs.DATA | Needs.RECIPE) for c in checks)
+    return any(c.id == finding.check and not c.needs & ~OF_DATA for c in checks)
 
 
 def _measure_pace(recipe: Recipe, tools: Tools) -> Generator[Event, None, Pace]:
@@ -319,12 +378,13 @@ def _dynamic_evidence(
             raise failed(results[0])
         run = results[0]
     test = None
-    share = RANGE_STEPS * RANGE_RATES / pace.steps
+    share = RANGE_STEPS * MOST_RATES / pace.steps
     if plan.level != "static":
-        steps = RANGE_STEPS
+        # A short training gets a short test: all of its rates together cost half of one.
+        steps = min(RANGE_STEPS, max(12, int(RANGE_SHARE * pace.steps)))
         if tools.meter.budget.unit == "seconds" and not tools.meter.affords(pace, share * pace.workers * 2):
             steps = max(8, int(RANGE_STEPS * tools.meter.left / max(pace.seconds * share * 4, 1e-9)))
-        if steps < RANGE_STEPS and plan.level != "probes":
+        if steps < 12 and plan.level != "probes":
             yield Note(f"range test shortened to {steps} steps to stay within the budget")
         if attempt == 0:
             yield StageStarted("diagnosis", "learning-rate range test")
@@ -332,7 +392,8 @@ def _dynamic_evidence(
             test = range_test(
                 recipe, seed=tools.seeds.base, steps=min(steps, RANGE_STEPS), device=tools.device
             )
-        tools.meter.charge(0, min(steps, RANGE_STEPS) * RANGE_RATES)
+        made = test.made if test is not None else 0
+        tools.meter.charge(0, made, samples=made * recipe.settings.batch_size)
     gathered = [attrs.evolve(e, run=run, range_test=test) for e in static]
     if run is not None:
         with user_code(recipe.display_name):

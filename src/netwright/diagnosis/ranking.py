@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from netwright.catalogue import Check
+from netwright.catalogue import Check, Needs
 from netwright.runs import Evidence
 from netwright.values import CheckSkipped, Finding
 
@@ -42,6 +42,8 @@ def examine(
         if muted and check.id in muted:
             yield CheckSkipped(check.id, f"muted: {muted[check.id]}")
             continue
+        if Needs.LOOP in check.needs and evidence[0].loop is None:
+            continue  # a question to loops alone
         lacking = check.needs & ~evidence[0].has
         if lacking:
             yield CheckSkipped(check.id, f"needs {lacking.words()}")

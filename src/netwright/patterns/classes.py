@@ -15,7 +15,7 @@ RATIO = 10.0
 
 @check(
     "class-imbalance",
-    needs=Needs.DATA,
+    needs=Needs.DATA | Needs.PARTS,
     confuses="rare classes that are easy: with a run at hand, classes that are recalled are no finding",
 )
 def rare_classes(evidence: Evidence) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ def _tells_apart(part: PartSummary) -> bool:
 
 @check(
     "duplicates",
-    needs=Needs.DATA,
+    needs=Needs.DATA | Needs.PARTS,
     confuses="coarse measurements, of which two different samples may be equal",
 )
 def samples_that_repeat(evidence: Evidence) -> Iterator[Finding]:
@@ -64,7 +64,7 @@ def samples_that_repeat(evidence: Evidence) -> Iterator[Finding]:
 
 @check(
     "leakage",
-    needs=Needs.DATA,
+    needs=Needs.DATA | Needs.PARTS,
     confuses="coarse measurements that coincide; a feature that is known before the answer is",
 )
 def answers_that_are_given_away(evidence: Evidence) -> Iterator[Finding]:

@@ -38,7 +38,7 @@ def suspicious(simple: SimpleModels, labels: NDArray[np.int64]) -> tuple[NDArray
 
 @check(
     "label-noise",
-    needs=Needs.DATA,
+    needs=Needs.DATA | Needs.PARTS,
     probes=("simple-models",),
     when=_could_be_better,
     confuses="rare but true cases; data in which two simple models share a blind spot",
@@ -82,7 +82,7 @@ def labels_that_the_data_reject(evidence: Evidence) -> Iterator[Finding]:
 
 @check(
     "label-misalignment",
-    needs=Needs.DATA | Needs.RUN,
+    needs=Needs.DATA | Needs.PARTS | Needs.RUN,
     probes=("simple-models", "label-shift"),
     when=lambda evidence: (evidence.skill("val") or 0.0) < 0.3,
     confuses="a question that these inputs cannot answer",

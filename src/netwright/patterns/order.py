@@ -13,7 +13,7 @@ from netwright.values import Finding
 
 @check(
     "unshuffled",
-    needs=Needs.DATA,
+    needs=Needs.DATA | Needs.PARTS,
     confuses=(
         "a curriculum on purpose; a series whose order is its content (the network then keeps a state across"
         " batches)"

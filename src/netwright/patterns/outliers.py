@@ -17,7 +17,7 @@ MAJORITY, FEW, FAR = 0.5, 0.02, 10.0
 
 @check(
     "outlier-batch",
-    needs=Needs.DATA,
+    needs=Needs.DATA | Needs.PARTS,
     confuses="heavy-tailed measurements, such as incomes, that a logarithm would bring together",
 )
 def samples_that_make_the_loss(evidence: Evidence) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ APART, UNSURE = 0.75, 0.08
 
 @check(
     "split-drift",
-    needs=Needs.DATA,
+    needs=Needs.DATA | Needs.PARTS,
     confuses="a split by time or group on purpose, after which the parts may differ",
 )
 def parts_of_different_kinds(evidence: Evidence) -> Iterator[Finding]:
@@ -126,7 +126,7 @@ def _class_drift(evidence: Evidence) -> float | None:
 
 @check(
     "noisy-validation",
-    needs=Needs.DATA | Needs.RUN,
+    needs=Needs.DATA | Needs.PARTS | Needs.RUN,
     confuses="a small set that is all there is; groups= or cross-validation then says more",
 )
 def validation_too_small_to_choose_by(evidence: Evidence) -> Iterator[Finding]:
@@ -158,7 +158,7 @@ def validation_too_small_to_choose_by(evidence: Evidence) -> Iterator[Finding]:
 
 @check(
     "too-little-data",
-    needs=Needs.DATA | Needs.RUN,
+    needs=Needs.DATA | Needs.PARTS | Needs.RUN,
     probes=("half-the-data",),
     when=lambda evidence: _overfits(evidence) and _is_small(evidence),
     confuses="a network with far more capacity than the data support",
@@ -207,7 +207,7 @@ def _is_small(evidence: Evidence) -> bool:
 
 @check(
     "missing-classes",
-    needs=Needs.DATA,
+    needs=Needs.DATA | Needs.PARTS,
     confuses="a class so rare that a fair split leaves it out of validation",
 )
 def classes_that_one_part_lacks(evidence: Evidence) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ import functools
 import inspect
 import linecache
 import os
+import textwrap
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,6 +84,37 @@ def layer_places() -> Generator[dict[int, Birthplace], None, None]:
         yield places
     finally:
         nn.Module.__init__ = original  # type: ignore[method-assign]
+
+
+def layer_lines(network: Any) -> dict[str, Birthplace]:
+    """The lines that assign the layers of a network already built, by the layer's name; read from the source of the
+    classes that hold them, so layers made in a loop or by another function have none."""
+    places: dict[str, Birthplace] = {}
+    for name, module in network.named_modules():
+        for attribute, born in _assignments(type(module)).items():
+            if attribute in dict(module.named_children()):
+                places[f"{name}.{attribute}" if name else attribute] = born
+    return places
+
+
+@functools.lru_cache(maxsize=256)
+def _assignments(kind: type) -> dict[str, Birthplace]:
+    """`self.<name> = …` in the class's own methods."""
+    if kind.__module__.startswith("torch."):
+        return {}
+    try:
+        file = inspect.getsourcefile(kind) or ""
+        lines, first = inspect.getsourcelines(kind)
+    except (OSError, TypeError):
+        return {}
+    tree = _parsed(textwrap.dedent("".join(lines)))
+    found: dict[str, Birthplace] = {}
+    for node in ast.walk(tree) if tree else ():
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        for target in targets:
+            if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self":
+                found.setdefault(target.attr, Birthplace(file, first + node.lineno - 1))
+    return found
 
 
 def _tree(file: str) -> ast.Module | None:

@@ -82,12 +82,13 @@ class PartSummary:
 
 @frozen(eq=False)
 class DataEvidence:
-    """The parts summarised; `task` as inferred. `test` is not looked at."""
+    """The parts summarised; `task` as inferred. `test` is not looked at. Not `whole`: one batch stands for both."""
 
     train: PartSummary
     val: PartSummary
     task: Task
     shuffled_by_us: bool
+    whole: bool = True
 
 
 @frozen
@@ -215,6 +216,7 @@ class Evidence:
             Needs.RANGE_TEST: self.range_test,
             Needs.LOOP: self.loop,
             Needs.END: self.end,
+            Needs.PARTS: self.data if self.data is not None and self.data.whole else None,
         }
         present = Needs.NONE
         for need, part in parts.items():

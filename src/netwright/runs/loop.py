@@ -94,8 +94,8 @@ class Update:
     `arrived` is the largest norm of a gradient that arrived since its previous step (0 for none), `used` of
     those that the step found (`None` where there was none at all), over the watched parameters. `zeroed` says
     whether gradients were zeroed since the previous step; `None` where that was not seen. `behind` says
-    that a forward pass was made and its gradients came only after this step; `None` likewise. `closure`: gradients were computed
-    within.
+    that a forward pass was made and its gradients came only after this step; `None` likewise. `closure`:
+    gradients were computed within.
     """
 
     iteration: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
+from collections.abc import Callable
 
 import torch
 from attrs import frozen
@@ -13,6 +14,7 @@ from netwright.recipe import Recipe, seeded, stream
 from netwright.runs.forward import forward, outputs_of
 
 FACTOR = 10**0.5
+MOST_RATES = 12
 
 
 @frozen
@@ -20,12 +22,13 @@ class RangeTest:
     """`rates` ascending, `falls`: the share by which each lowered the loss from `start` over `steps` steps
     (negative: it rose; −1 at most counts; not finite is −1). `largest_falling_rate` is the last up to
     which the loss falls by a tenth of the best fall without having failed before, `best_rate` the one that
-    falls furthest."""
+    falls furthest. `made` steps were made in all."""
 
     rates: tuple[float, ...]
     falls: tuple[float, ...]
     start: float
     steps: int
+    made: int = 0
 
     @property
     def best_rate(self) -> float | None:
@@ -54,8 +57,10 @@ def range_test(
     low: float = 1e-6,
     high: float = 100.0,
 ) -> RangeTest | None:
-    """Train `steps` batches from the same initial weights at every rate of a grid with factor √10, schedule
-    off.
+    """Train `steps` batches from the same initial weights at rates of a grid with factor √10, schedule off.
+
+    First every tenth rate from 1e-4 to 10, further where the best is at an end, then those around the best and
+    on from it as long as the loss still falls half as far.
 
     The loss is that of the recipe, averaged over its last quarter of steps; the start is the mean over the
     same batches before any step. `None` for a recipe whose start gives no finite loss. Source: Smith,
@@ -79,7 +84,10 @@ def range_test(
                 break
     tail = max(1, steps // 4)
 
+    made = 0
+
     def mean_loss(train_at: float | None) -> float:
+        nonlocal made
         losses = []
         with seeded(seed, "range test"):
             network.load_state_dict(initial)
@@ -89,6 +97,7 @@ def range_test(
             for inputs, targets in batches if train_at is not None else batches[-tail:]:
                 loss = loss_of(outputs_of(forward(network, inputs)), targets)
                 losses.append(loss.detach())
+                made += train_at is not None
                 if train_at is not None and loss.requires_grad:
                     optimizer.zero_grad(set_to_none=True)
                     loss.backward()
@@ -102,9 +111,35 @@ def range_test(
         start = mean_loss(None)
         if not math.isfinite(start) or start == 0:
             return None
-        count = 1 + round(math.log(high / low) / math.log(FACTOR))
-        rates, falls = [low * FACTOR**k for k in range(count)], []
-        for rate in rates:
-            after = mean_loss(rate)
-            falls.append(max(-1.0, (start - after) / abs(start)) if math.isfinite(after) else -1.0)
-    return RangeTest(tuple(rates), tuple(falls), start, steps)
+
+        def fall(place: int) -> float:
+            after = mean_loss(low * FACTOR**place)
+            return max(-1.0, (start - after) / abs(start)) if math.isfinite(after) else -1.0
+
+        falls = _searched(fall, round(math.log(high / low) / math.log(FACTOR)))
+    rates = tuple(low * FACTOR**place for place in sorted(falls))
+    return RangeTest(rates, tuple(falls[place] for place in sorted(falls)), start, steps, made)
+
+
+def _searched(fall: Callable[[int], float], last: int) -> dict[int, float]:
+    """The falls at those places of the grid, 0…`last`, that tell the best rate and the largest that still falls."""
+    falls = {place: fall(place) for place in range(4, min(15, last + 1), 2)}
+
+    def best() -> int:
+        return max(falls, key=lambda place: falls[place])
+
+    while best() == min(falls) > 0:
+        falls[max(0, best() - 2)] = fall(max(0, best() - 2))
+    while best() == max(falls) < last:
+        falls[min(last, best() + 2)] = fall(min(last, best() + 2))
+    for place in (best() - 1, best() + 1):
+        if 0 <= place <= last:
+            falls[place] = fall(place)
+    place = best() + 1
+    while place <= last:
+        if place not in falls:
+            falls[place] = fall(place)
+        if falls[place] < falls[best()] / 2:
+            break
+        place += 1
+    return falls

@@ -103,7 +103,8 @@ class Trace:
 
     def _network(self) -> nn.Module | None:
         """What was given, or what is in it where nobody kept the wrapper; `None` once both are deleted."""
-        return self._outer() or self._inside()
+        outer = self._outer()
+        return outer if outer is not None else self._inside()
 
     # --- what is heard -----------------------------------------------------------------------------
 
@@ -120,7 +121,7 @@ class Trace:
             self._gone_at = self.steps
         if network is not None:
             if self._opened % (1 if self.every else TAPPED_EVERY) == 0 and not _compiled(network):
-                self._tap = Tap(network, only_differentiable=True).__enter__()
+                self._tap = Tap(_inner(network), only_differentiable=True).__enter__()
             roots = list(network.children()) if isinstance(network, (nn.ModuleList, nn.ModuleDict)) else []
             for root in roots or [network]:
                 self._handles.append(root.register_forward_hook(Hook(self._passed), with_kwargs=True))

@@ -40,6 +40,7 @@ class Meter:
     epochs: int = 0
     steps: int = 0
     trials: int = 0
+    samples: int = 0
     credit: float = 0.0
 
     def __attrs_post_init__(self) -> None:
@@ -57,9 +58,10 @@ class Meter:
     def left(self) -> float:
         return self.budget.amount - self.spent
 
-    def charge(self, epochs: int, steps: int, seconds_remembered: float = 0.0) -> None:
+    def charge(self, epochs: int, steps: int, seconds_remembered: float = 0.0, samples: int = 0) -> None:
         self.epochs += epochs
         self.steps += steps
+        self.samples += samples
         self.credit += seconds_remembered
 
     def affords(self, pace: Pace, trainings: float, reserve: float = 0.0) -> bool:

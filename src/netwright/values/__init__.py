@@ -41,6 +41,7 @@ from netwright.values.results import (
     MetricName,
     Overview,
     Pattern,
+    ProbeResult,
     ScanResult,
     TestEffect,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "Place",
     "Plan",
     "PlanMade",
+    "ProbeResult",
     "RoundEnded",
     "RunEnded",
     "RunFailed",

@@ -168,6 +168,7 @@ class Spent:
     epochs: int = 0
     steps: int = 0
     trials: int = 0
+    samples: int = 0
 
 
 @frozen

@@ -116,7 +116,10 @@ class ImproveResult:
 
 @frozen
 class DiagnoseResult:
-    """The causes at or above the reporting threshold, the most probable first; the rest in `considered`."""
+    """The causes at or above the reporting threshold, the most probable first; the rest in `considered`.
+
+    `first_answer` is what had been spent when the first of them was said.
+    """
 
     recipe: str
     fingerprint: str
@@ -125,10 +128,22 @@ class DiagnoseResult:
     findings: tuple[Finding, ...]
     considered: tuple[Finding, ...]
     spent: Spent
+    first_answer: Spent | None = None
     overview: Overview | None = None
     run: str = ""
     notes: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(factory=dict)
+
+
+@frozen
+class ProbeResult:
+    """One experiment and its answer, numbers by name; `None` where it does not apply to this recipe."""
+
+    recipe: str
+    probe: str
+    answer: Mapping[str, Any] | None
+    question: str
+    spent: Spent
 
 
 @frozen

@@ -16,6 +16,7 @@ from netwright.values import (
     ImproveResult,
     Overview,
     Pattern,
+    ProbeResult,
     ScanResult,
     Verdict,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "improve_lines",
     "listing",
     "overview_line",
+    "probe_view",
     "scan_view",
     "verdict_table",
 ]
@@ -246,6 +248,25 @@ def diagnose_view(result: DiagnoseResult) -> RenderableType:
         lines.append(row("ideas", text(f"{', '.join(ideas)} ( netwright improve tries them )")))
     spent = sentences.spent_words(result.spent)
     lines += [blank(), text(f"{result.run}, {spent}" if result.run else spent, "dim")]
+    return narrow(group(*lines))
+
+
+def probe_view(result: ProbeResult) -> RenderableType:
+    """One experiment: what was asked, and the answer, a line a number."""
+    lines: list[RenderableType | None] = [
+        row("probe", joined([(result.probe, "bold"), (result.recipe, "")])),
+        row("", text(result.question)),
+        blank(),
+    ]
+    if result.answer is None:
+        lines.append(row("answer", text("does not apply to this recipe"), result.spent.seconds))
+        return narrow(group(*lines))
+    for n, (name, value) in enumerate(result.answer.items()):
+        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+        if len(shown) > 300:
+            shown = f"{len(value)} values"
+        lines.append(row("answer" if n == 0 else "", text(f"{name.replace('_', ' ')}  {shown}")))
+    lines += [blank(), text(sentences.spent_words(result.spent), "dim")]
     return narrow(group(*lines))
 
 

@@ -148,8 +148,8 @@ def situations(recipe: Recipe, run: Run, seed: int = 0, device: str = "cpu") -> 
             gap = base_train - base_val
         else:
             gap = 0.0
-    found = _shortcut(parts, gap)
-    return Situations(_slices(recipe, network, each, device), found, tuple(parts))
+        slices = _slices(recipe, network, each, device)
+    return Situations(slices, _shortcut(parts, gap), tuple(parts))
 
 
 def _shortcut(parts: list[Shortcut], gap: float) -> Shortcut | None:
