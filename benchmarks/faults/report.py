@@ -1,0 +1,274 @@
+"""The table of a bench: what was detected, named, placed and confirmed, and what it cost."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.faults.statistics import Rate, brier, rate, reliability
+
+Line = dict[str, Any]
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+def truth(line: Line) -> set[str]:
+    """The planted causes and those whose repair repairs them as well."""
+    return {*(line["causes"] or []), *(line["also"] or [])}
+
+
+def detected(line: Line) -> bool:
+    return line["outcome"] == "findings"
+
+
+def named(line: Line, first: int) -> bool:
+    """One of the first findings is a planted cause or an equivalent."""
+    return detected(line) and any(f["cause"] in truth(line) for f in line["findings"][:first])
+
+
+def planted_named(line: Line, first: int) -> bool:
+    """As `named`, without the equivalents."""
+    return detected(line) and any(f["cause"] in line["causes"] for f in line["findings"][:first])
+
+
+def both_named(line: Line) -> bool:
+    """Of a pair, both causes are among the first three findings."""
+    return detected(line) and set(line["causes"]) <= {f["cause"] for f in line["findings"][:3]}
+
+
+def placed(line: Line) -> bool:
+    """A finding among the first three that names the cause points at the planted line, its layer or
+    attribute."""
+    for finding in line.get("findings", [])[:3] if detected(line) else []:
+        where = finding["where"]
+        near = where["line"] is not None and any(abs(where["line"] - n) <= 1 for n in line["lines"] or [])
+        layer = where["layer"] is not None and where["layer"] in (line["layers"] or [])
+        attribute = where["attribute"] is not None and where["attribute"] in (line["attributes"] or [])
+        if finding["cause"] in truth(line) and (near or layer or attribute):
+            return True
+    return False
+
+
+def _rate(lines: Sequence[Line], holds: Callable[[Line], bool]) -> Rate:
+    return rate(
+        [holds(line) for line in lines], [line["data"] for line in lines], [line["parent"] for line in lines]
+    )
+
+
+def _stated(lines: Sequence[Line]) -> tuple[list[float], list[bool]]:
+    """Stated confidences of all findings and considered causes, and whether each was planted (or
+    equivalent)."""
+    stated, true = [], []
+    for line in lines:
+        for finding in (*line.get("findings", []), *line.get("considered", [])):
+            if finding["confidence"] is not None:
+                stated.append(float(finding["confidence"]))
+                true.append(finding["cause"] in truth(line))
+    return stated, true
+
+
+def text_of(found: dict[str, list[Line]], about: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The report as Markdown, and as a document with the same figures and every line."""
+    lines = found["diagnose"]
+    faulty = [line for line in lines if not line["healthy"]]
+    healthy = [line for line in lines if line["healthy"]]
+    confirmed = [(line, f) for line in faulty for f in line.get("findings", []) if f["status"] == "confirmed"]
+    pairs = [line for line in faulty if len(line["faults"]) == 2]
+    rates = {
+        "detected": _rate(faulty, detected),
+        "named first, or an equivalent": _rate(faulty, lambda li: named(li, 1)),
+        "named in the first three, or an equivalent": _rate(faulty, lambda li: named(li, 3)),
+        "the planted cause itself first": _rate(faulty, lambda li: planted_named(li, 1)),
+        "the planted cause itself in the first three": _rate(faulty, lambda li: planted_named(li, 3)),
+        "of pairs: both in the first three": _rate(pairs, both_named),
+        "line, layer or attribute right": _rate(faulty, placed),
+        "confirmed findings that name a planted cause or an equivalent": rate(
+            [f["cause"] in truth(line) for line, f in confirmed],
+            [line["data"] for line, _ in confirmed],
+            [line["parent"] for line, _ in confirmed],
+        ),
+        "false alarms on healthy recipes, a run": _rate(healthy, detected),
+        "healthy recipes with an alarm under any seed": _any_seed(healthy),
+        "confirmed false alarms, a run": _rate(
+            healthy, lambda li: any(f["status"] == "confirmed" for f in li.get("findings", []))
+        ),
+        "inconclusive on faulty recipes": _rate(faulty, lambda li: li["outcome"] == "inconclusive"),
+        "inconclusive on healthy recipes": _rate(healthy, lambda li: li["outcome"] == "inconclusive"),
+        "raised without a finding": _rate(lines, lambda li: li["outcome"] == "raised"),
+    }
+    out = [
+        f"# Fault bench, {about['part']}, {about['date']}",
+        "",
+        f"Netwright {about['netwright']}, budget {about['budget']}, seed {about['seed']}, {about['device']};"
+        f" {len(faulty)} faulty recipes ({len(pairs)} with two faults),"
+        f" {len({line['parent'] for line in healthy})} healthy ones in {len(healthy)} runs,"
+        f" {len({line['data'] for line in lines})} data sets ({about['recipes']}).",
+        "",
+        "Intervals are 95 %: cluster bootstrap over data sets and parents; Clopper–Pearson over parents",
+        "where the count is 0 or all.",
+        "",
+        "| | |",
+        "| --- | --- |",
+        *(f"| {name} | {value} |" for name, value in rates.items()),
+        f"| wall seconds a recipe, median (mean) | {_middle(lines, lambda li: li.get('wall_seconds'))} |",
+        f"| epochs trained a recipe, median (mean) | {_middle(lines, lambda li: _spent(li, 'epochs'))} |",
+        f"| trainings a recipe, median (mean) | {_middle(lines, lambda li: _spent(li, 'trials'))} |",
+        f"| samples trained on, median (mean) | {_middle(lines, lambda li: _spent(li, 'samples'))} |",
+        "",
+    ]
+    out += ["## By planted cause", "", *_by_cause(faulty), ""]
+    out += ["## By when it is visible, and by kind of recipe", "", *_by_group(faulty), ""]
+    stated, true = _stated(faulty + healthy)
+    out += [
+        "## Calibration of `confidence`",
+        "",
+        f"Brier score {brier(stated, true):.3f} over {len(stated)} causes.",
+    ]
+    out += ["", "| stated | causes | mean stated | came true |", "| --- | --- | --- | --- |"]
+    out += [f"| {n} | {k} | {s:.2f} | {t:.2f} |" for n, k, s, t in reliability(stated, true)]
+    out += ["", "## False alarms", "", *_alarms(healthy), ""]
+    raised = [line for line in lines if line["outcome"] == "raised"]
+    if raised:
+        out += ["## Raised", "", *(f"- {line['key']}: {line['error'][:160]}" for line in raised), ""]
+    versions = {line.get("netwright") for line in lines}
+    if len(versions) > 1:
+        out[2:2] = [
+            f"**These lines come from {len(versions)} versions of the package: it changed meanwhile.**",
+            "",
+        ]
+    document = {
+        "about": about,
+        "rates": {k: [v.hits, v.count, v.low, v.high] for k, v in rates.items()},
+        "brier": brier(stated, true),
+        "lines": [_brief(line) for line in lines],
+    }
+    if "peers" in found:
+        from benchmarks.faults.peers import table
+
+        out += ["## Other tools on the same recipes", "", *table(found["peers"], lines), ""]
+        document["peers"] = found["peers"]
+    if "improve" in found:
+        from benchmarks.faults.repaired import table as repaired
+
+        out += ["## Repaired", "", *repaired(found["improve"]), ""]
+        document["improve"] = found["improve"]
+    return "\n".join(out), document
+
+
+def _brief(line: Line) -> Line:
+    """A line without what only a person reads, for the stored document."""
+    kept = {k: v for k, v in line.items() if k not in ("trace", "skipped", "notes")}
+    for key in ("findings", "considered"):
+        words = ("explanation", "confirmation")
+        kept[key] = [{k: v for k, v in f.items() if k not in words} for f in line.get(key) or []]
+    return kept
+
+
+def _any_seed(healthy: Sequence[Line]) -> Rate:
+    by_parent: dict[str, list[Line]] = defaultdict(list)
+    for line in healthy:
+        by_parent[line["parent"]].append(line)
+    groups = list(by_parent.values())
+    return rate([any(map(detected, g)) for g in groups], [g[0]["data"] for g in groups], list(by_parent))
+
+
+def _spent(line: Line, unit: str) -> float | None:
+    return (line.get("spent") or {}).get(unit)
+
+
+def _middle(lines: Sequence[Line], value: Callable[[Line], float | None]) -> str:
+    values = [v for v in map(value, lines) if v is not None]
+    return f"{statistics.median(values):.1f} ({statistics.fmean(values):.1f})" if values else "–"
+
+
+def _by_cause(faulty: Sequence[Line]) -> list[str]:
+    rows = ["| cause | cases | detected | first | first three | place | confirmed | epochs | named instead |"]
+    rows.append("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    single = [line for line in faulty if len(line["faults"]) == 1]
+    groups: dict[str, list[Line]] = defaultdict(list)
+    for line in single:
+        groups[line["causes"][0]].append(line)
+    groups["(pairs)"] = [line for line in faulty if len(line["faults"]) == 2]
+    for cause, lines in sorted(groups.items(), key=lambda item: (item[0] == "(pairs)", item[0])):
+        if not lines:
+            continue
+        instead: dict[str, int] = defaultdict(int)
+        for line in lines:
+            if not named(line, 1):
+                found = line.get("findings") or []
+                instead[found[0]["cause"] if found and detected(line) else line["outcome"]] += 1
+        confirmed = sum(
+            any(f["status"] == "confirmed" and f["cause"] in truth(line) for f in line.get("findings", []))
+            for line in lines
+        )
+        counts = (sum(map(detected, lines)), *(sum(named(li, n) for li in lines) for n in (1, 3)))
+        worst = sorted(instead.items(), key=lambda i: -i[1])[:3]
+        epochs = _middle(lines, lambda li: _spent(li, "epochs"))
+        cells = (cause, len(lines), *counts, sum(map(placed, lines)), confirmed, epochs)
+        rows.append(f"| {' | '.join(map(str, cells))} | {', '.join(f'{c} {n}' for c, n in worst)} |")
+    return rows
+
+
+def _by_group(faulty: Sequence[Line]) -> list[str]:
+    rows = ["| | cases | detected | first, or an equivalent |", "| --- | --- | --- | --- |"]
+    groups: dict[str, list[Line]] = defaultdict(list)
+    for line in faulty:
+        for when in sorted(set(line["visible"] or [])):
+            groups[f"visible: {when}"].append(line)
+        groups[f"family: {line['family']}"].append(line)
+    for name, lines in sorted(groups.items(), key=lambda item: item[0]):
+        rows.append(
+            f"| {name} | {len(lines)} | {_rate(lines, detected)} | {_rate(lines, lambda li: named(li, 1))} |"
+        )
+    return rows
+
+
+def _alarms(healthy: Sequence[Line]) -> list[str]:
+    rows = []
+    for line in healthy:
+        if detected(line):
+            said = ", ".join(
+                f"{f['cause']} ({f['status']}, {f['confidence'] or 0:.2f})" for f in line["findings"][:3]
+            )
+            rows.append(f"- {line['key']}: {said}")
+    return rows or ["None."]
+
+
+def lines_of(lines: Sequence[Line]) -> list[str]:
+    """A line for every recipe: what was planted and what was said."""
+    out = []
+    for line in sorted(lines, key=lambda li: (li["healthy"], li["causes"] or [], li["key"])):
+        said = [
+            f"{f['cause']}:{f['status'][:4]}:{f['confidence'] or 0:.2f}" for f in line.get("findings", [])[:4]
+        ]
+        mark = "H" if line["healthy"] else "1" if named(line, 1) else "3" if named(line, 3) else "-"
+        planted = "+".join(line["causes"] or ["healthy"])
+        out.append(f"{mark} {planted:34} {line['key']:60} {line['outcome']:12} {' '.join(said)}")
+    return out
+
+
+def note_look(about: dict[str, Any]) -> int:
+    """Every look at the report part is written down; returns how many there were."""
+    path = RESULTS / "faults-looks.md"
+    RESULTS.mkdir(exist_ok=True)
+    if not path.is_file():
+        path.write_text("# Looks at the report part of the fault bench\n\n")
+    with path.open("a") as file:
+        file.write(
+            f"- {about['date']}: {about['recipes']}, netwright {about['netwright']}, seed {about['seed']}\n"
+        )
+    return path.read_text().count("\n- ")
+
+
+def write_report(text: str, document: dict[str, Any], part: str, date: str) -> list[Path]:
+    """`faults-DATE-PART.md` and `.json` under benchmarks/results."""
+    RESULTS.mkdir(exist_ok=True)
+    base = RESULTS / f"faults-{date}-{part}"
+    base.with_suffix(".md").write_text(text + "\n")
+    rows = ",\n".join(json.dumps(line) for line in document.pop("lines"))
+    rest = json.dumps(document, indent=1).removesuffix("\n}")
+    base.with_suffix(".json").write_text(f'{rest},\n "lines": [\n{rows}\n]\n}}\n')
+    return [base.with_suffix(".md"), base.with_suffix(".json")]

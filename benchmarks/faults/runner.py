@@ -1,0 +1,125 @@
+"""Runs a verb on every chosen recipe, each in its own process, and appends one JSON line a recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from benchmarks.faults.cases import Case, cases, write_case
+from benchmarks.faults.data import cache
+from benchmarks.faults.recipes import parents
+
+LIMIT_SECONDS = 300
+
+
+@frozen
+class Task:
+    """One recipe to run: a faulty case or a healthy parent, with one seed."""
+
+    case: Case
+    seed: int
+    healthy: bool
+
+    @property
+    def key(self) -> str:
+        return f"{self.case['id']}#{self.seed}"
+
+
+def code_of_netwright() -> str:
+    """Ten digits of the installed package's source, so that results of two versions are never mixed."""
+    import importlib.util
+
+    spec = importlib.util.find_spec("netwright")
+    assert spec is not None and spec.submodule_search_locations
+    whole = hashlib.sha256()
+    for path in sorted(Path(next(iter(spec.submodule_search_locations))).rglob("*")):
+        if path.suffix in (".py", ".toml"):
+            whole.update(path.read_bytes())
+    return whole.hexdigest()[:10]
+
+
+def tasks(
+    part: str, only: str | None = None, sample: float = 1.0, seed: int = 0, healthy_seeds: int = 2
+) -> list[Task]:
+    """Faulty cases with one seed, healthy parents with several, in an order that any prefix of is a
+    sample."""
+    chosen: list[Task] = []
+    if only != "healthy":
+        chosen += [Task(case, seed, False) for case in cases(part)]
+    if only != "faulty":
+        for name, settings in parents(part).items():
+            case = {"id": name, "part": part, "parent": name, "data": settings["data"], "faults": []}
+            chosen += [Task(case, seed + k, True) for k in range(healthy_seeds)]
+    chosen.sort(key=lambda task: hashlib.sha256(f"{seed} {task.key}".encode()).digest())
+    return chosen[: max(1, round(sample * len(chosen)))]
+
+
+def run(
+    chosen: list[Task], results: Path, *, verb: str = "diagnose", budget: str, jobs: int, device: str | None
+) -> Iterator[dict[str, Any]]:
+    """Results of the tasks, stored ones first; new ones are appended to `results` as they come."""
+    stored = {line["key"]: line for line in read(results)}
+    left = []
+    for task in chosen:
+        if task.key in stored:
+            yield stored[task.key]
+        else:
+            left.append(task)
+    results.parent.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(jobs) as pool:
+        waiting = [pool.submit(_one, task, verb, budget, device) for task in left]
+        for done in as_completed(waiting):
+            line = done.result()
+            with results.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            yield line
+
+
+def read(results: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in results.read_text().splitlines()] if results.is_file() else []
+
+
+def _one(task: Task, verb: str, budget: str, device: str | None) -> dict[str, Any]:
+    path = write_case(task.case, cache() / "cases" / task.case["part"])
+    command = [sys.executable, "-m", "benchmarks.faults.one", verb, str(path), "--budget", budget]
+    command += ["--seed", str(task.seed), *(["--device", device] if device else [])]
+    if verb == "improve":
+        from benchmarks.faults.recipes import script
+
+        facts = script(parents()[task.case["parent"]]).facts
+        command += ["--classes", str(facts["classes"])]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": _paths()}
+    about = {
+        k: task.case.get(k)
+        for k in ("id", "part", "parent", "data", "faults", "causes", "also", "attributes")
+    }
+    about |= {"key": task.key, "seed": task.seed, "healthy": task.healthy, "budget": budget}
+    about |= {k: task.case.get(k) for k in ("lines", "layers", "visible", "lost", "family")}
+    about["netwright"] = code_of_netwright()  # it may have changed since the run began
+    began = time.perf_counter()
+    try:
+        ended = subprocess.run(
+            command, capture_output=True, text=True, env=environment, timeout=LIMIT_SECONDS, check=False
+        )
+        lines = [line for line in ended.stdout.splitlines() if line.startswith("@@")]
+        found = json.loads(lines[-1][2:]) if lines else {"outcome": "raised", "error": ended.stderr[-600:]}
+    except subprocess.TimeoutExpired:
+        found = {"outcome": "raised", "error": f"no answer in {LIMIT_SECONDS} s"}
+    found["error"] = found.get("error", "").replace(f"{Path(__file__).parents[2]}{os.sep}", "")
+    return {**about, **found, "process_seconds": round(time.perf_counter() - began, 2)}
+
+
+def _paths() -> str:
+    root = str(Path(__file__).parents[2])
+    given = os.environ.get("PYTHONPATH")
+    return f"{given}{os.pathsep}{root}" if given else root
