@@ -23,15 +23,18 @@ lint: setup
 	$(PY) -m ruff check src tests benchmarks examples docs
 	$(PY) -m ruff format --check src tests benchmarks examples docs
 	$(PY) docs/make_catalogue.py --check
+	$(PY) docs/make_diagnosis.py --check
 	$(PY) -m pyright
 	$(PY) -c "from importlinter.cli import lint_imports_command as run; run()"
 
 docs: setup
 	$(PY) docs/make_catalogue.py
+	$(PY) docs/make_diagnosis.py
 
 bench: setup
 	$(PY) -m benchmarks.loop_overhead
 	$(PY) -m benchmarks.startup
+	$(PY) -m benchmarks.watch_overhead
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

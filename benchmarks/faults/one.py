@@ -13,6 +13,27 @@ import warnings
 from typing import Any
 
 
+def answer(
+    verb: str, file: str, *, budget: str = "20s", seed: int = 0, device: str | None = None, classes: int = 0
+) -> dict[str, Any]:
+    """What a verb says of one file, with the time that it took; what it raises is an answer too."""
+    options = argparse.Namespace(
+        verb=verb, file=file, budget=budget, seed=seed, device=device, classes=classes
+    )
+    verbs = {"diagnose": diagnose, "improve": improve, "peers": peers}
+    began, began_cpu = time.perf_counter(), time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            line = verbs[verb](options)
+        except Exception as raised:  # recorded: a recipe that raises is a result too
+            line = {"outcome": "raised", "error": f"{type(raised).__name__}: {raised}"[:400]}
+            line["trace"] = traceback.format_exc()[-1500:]
+    line["wall_seconds"] = round(time.perf_counter() - began, 3)
+    line["own_cpu_seconds"] = round(time.process_time() - began_cpu, 3)
+    return line
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("verb", choices=("diagnose", "improve", "peers"))
@@ -21,17 +42,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device")
     parser.add_argument("--classes", type=int, default=0)
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    verbs = {"diagnose": diagnose, "improve": improve, "peers": peers}
-    began, began_cpu = time.perf_counter(), time.process_time()
-    try:
-        line = verbs[options.verb](options)
-    except Exception as raised:  # recorded: a recipe that raises is a result too
-        line = {"outcome": "raised", "error": f"{type(raised).__name__}: {raised}"[:400]}
-        line["trace"] = traceback.format_exc()[-1500:]
-    line["wall_seconds"] = round(time.perf_counter() - began, 3)
-    line["own_cpu_seconds"] = round(time.process_time() - began_cpu, 3)
+    line = answer(**vars(parser.parse_args()))
     sys.stdout.write("\n@@" + json.dumps(line) + "\n")
 
 
@@ -39,25 +50,39 @@ def diagnose(options: argparse.Namespace) -> dict[str, Any]:
     import netwright as nw
     from netwright.values import to_json
 
+    recipe = nw.load(options.file)
     with tempfile.TemporaryDirectory() as journal:
         result = nw.diagnose(
-            options.file, budget=options.budget, seed=options.seed, device=options.device, journal=journal
+            recipe,
+            budget=options.budget,
+            seed=options.seed,
+            device=options.device,
+            journal=journal,
+            workers=0,
         )
     return {
         "outcome": result.outcome,
         "findings": [_short(f) for f in to_json(result.findings)],
         "considered": [_short(f) for f in to_json(result.considered)],
         "spent": to_json(result.spent),
+        "first_answer": to_json(result.first_answer),
+        "one_training": len(recipe.training_samples) * recipe.settings.epochs,
         "notes": list(result.notes),
         "skipped": len(result.skipped),
         "error": "",
     }
 
 
+WEAK = ("spare", "binary", "mild", "surplus", "died_in_training", "slice_only", "slight")
+
+
 def _short(finding: dict[str, Any]) -> dict[str, Any]:
     kept = ("cause", "status", "confidence", "also", "severity", "check", "explanation", "confirmation")
     short = {k: finding.get(k) for k in kept}
     where = finding.get("where") or {}
+    evidence = finding.get("evidence") or {}
+    short["folded"] = bool(evidence.get("explained_by"))
+    short["weak"] = any(evidence.get(k) for k in WEAK)
     short["where"] = {k: where.get(k) for k in ("layer", "line", "attribute")}
     return short
 

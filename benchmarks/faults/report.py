@@ -102,10 +102,12 @@ def text_of(found: dict[str, list[Line]], about: dict[str, Any]) -> tuple[str, d
     out = [
         f"# Fault bench, {about['part']}, {about['date']}",
         "",
-        f"Netwright {about['netwright']}, budget {about['budget']}, seed {about['seed']}, {about['device']};"
-        f" {len(faulty)} faulty recipes ({len(pairs)} with two faults),"
-        f" {len({line['parent'] for line in healthy})} healthy ones in {len(healthy)} runs,"
-        f" {len({line['data'] for line in lines})} data sets ({about['recipes']}).",
+        (
+            f"Netwright {about['netwright']}, budget {about['budget']}, seed {about['seed']},"
+            f" {about['device']}; {len(faulty)} faulty recipes ({len(pairs)} with two faults),"
+            f" {len({line['parent'] for line in healthy})} healthy ones in {len(healthy)} runs,"
+            f" {len({line['data'] for line in lines})} data sets ({about['recipes']})."
+        ),
         "",
         "Intervals are 95 %: cluster bootstrap over data sets and parents; Clopper–Pearson over parents",
         "where the count is 0 or all.",
@@ -116,6 +118,11 @@ def text_of(found: dict[str, list[Line]], about: dict[str, Any]) -> tuple[str, d
         f"| wall seconds a recipe, median (mean) | {_middle(lines, lambda li: li.get('wall_seconds'))} |",
         f"| epochs trained a recipe, median (mean) | {_middle(lines, lambda li: _spent(li, 'epochs'))} |",
         f"| trainings a recipe, median (mean) | {_middle(lines, lambda li: _spent(li, 'trials'))} |",
+        (
+            "| first answer on faulty recipes, in trainings of the recipe, median (mean) |"
+            f" {_middle(faulty, _first_answer)} |"
+        ),
+        f"| whole diagnosis of faulty recipes, in trainings, median (mean) | {_middle(faulty, _trainings)} |",
         f"| samples trained on, median (mean) | {_middle(lines, lambda li: _spent(li, 'samples'))} |",
         "",
     ]
@@ -177,6 +184,17 @@ def _any_seed(healthy: Sequence[Line]) -> Rate:
 
 def _spent(line: Line, unit: str) -> float | None:
     return (line.get("spent") or {}).get(unit)
+
+
+def _first_answer(line: Line) -> float | None:
+    """Samples trained on when the first cause was said, in whole trainings of the recipe."""
+    answer, whole = line.get("first_answer"), line.get("one_training")
+    return answer["samples"] / whole if answer and whole else None
+
+
+def _trainings(line: Line) -> float | None:
+    samples, whole = _spent(line, "samples"), line.get("one_training")
+    return samples / whole if samples is not None and whole else None
 
 
 def _middle(lines: Sequence[Line], value: Callable[[Line], float | None]) -> str:

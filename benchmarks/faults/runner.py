@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
-import subprocess
+import signal
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from attrs import frozen
 
 from benchmarks.faults.cases import Case, cases, write_case
 from benchmarks.faults.data import cache
+from benchmarks.faults.one import answer
 from benchmarks.faults.recipes import parents
 
 LIMIT_SECONDS = 300
@@ -76,13 +77,36 @@ def run(
         else:
             left.append(task)
     results.parent.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(jobs) as pool:
-        waiting = [pool.submit(_one, task, verb, budget, device) for task in left]
-        for done in as_completed(waiting):
-            line = done.result()
+    # Every recipe has a process of its own, forked from one that has imported what all need.
+    context = multiprocessing.get_context("fork")
+    with context.Pool(jobs, initializer=_begin, maxtasksperchild=1) as pool:
+        asked = [(task, verb, budget, device) for task in left]
+        for line in pool.imap_unordered(_asked, asked, chunksize=1):
             with results.open("a") as file:
                 file.write(json.dumps(line) + "\n")
             yield line
+
+
+def _begin() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the life of the process
+
+
+def _asked(arguments: tuple[Task, str, str, str | None]) -> dict[str, Any]:
+    task, verb, budget, device = arguments
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(LIMIT_SECONDS)
+    try:
+        return _one(task, verb, budget, device)
+    finally:
+        signal.alarm(0)
+
+
+def _too_long(*_: object) -> None:
+    raise TimeoutError(f"no answer in {LIMIT_SECONDS} s")
 
 
 def read(results: Path) -> list[dict[str, Any]]:
@@ -91,14 +115,11 @@ def read(results: Path) -> list[dict[str, Any]]:
 
 def _one(task: Task, verb: str, budget: str, device: str | None) -> dict[str, Any]:
     path = write_case(task.case, cache() / "cases" / task.case["part"])
-    command = [sys.executable, "-m", "benchmarks.faults.one", verb, str(path), "--budget", budget]
-    command += ["--seed", str(task.seed), *(["--device", device] if device else [])]
+    classes = 0
     if verb == "improve":
         from benchmarks.faults.recipes import script
 
-        facts = script(parents()[task.case["parent"]]).facts
-        command += ["--classes", str(facts["classes"])]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": _paths()}
+        classes = script(parents()[task.case["parent"]]).facts["classes"]
     about = {
         k: task.case.get(k)
         for k in ("id", "part", "parent", "data", "faults", "causes", "also", "attributes")
@@ -107,19 +128,6 @@ def _one(task: Task, verb: str, budget: str, device: str | None) -> dict[str, An
     about |= {k: task.case.get(k) for k in ("lines", "layers", "visible", "lost", "family")}
     about["netwright"] = code_of_netwright()  # it may have changed since the run began
     began = time.perf_counter()
-    try:
-        ended = subprocess.run(
-            command, capture_output=True, text=True, env=environment, timeout=LIMIT_SECONDS, check=False
-        )
-        lines = [line for line in ended.stdout.splitlines() if line.startswith("@@")]
-        found = json.loads(lines[-1][2:]) if lines else {"outcome": "raised", "error": ended.stderr[-600:]}
-    except subprocess.TimeoutExpired:
-        found = {"outcome": "raised", "error": f"no answer in {LIMIT_SECONDS} s"}
+    found = answer(verb, str(path), budget=budget, seed=task.seed, device=device, classes=classes)
     found["error"] = found.get("error", "").replace(f"{Path(__file__).parents[2]}{os.sep}", "")
     return {**about, **found, "process_seconds": round(time.perf_counter() - began, 2)}
-
-
-def _paths() -> str:
-    root = str(Path(__file__).parents[2])
-    given = os.environ.get("PYTHONPATH")
-    return f"{given}{os.pathsep}{root}" if given else root

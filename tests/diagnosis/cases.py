@@ -33,7 +33,7 @@ def value_of(events):
 
 
 def gather(recipe, checks, *, seed=0, run=True, steps=30):
-    """The evidence of both asked seeds with everything that the checks need, and with a run where `run` is."""
+    """The evidence of both asked seeds with everything that the checks need; a run where `run` is."""
     evidence = ask_all(static_evidence(recipe, "cpu"), checks, "batch", "cpu")
     changes = {}
     if run and evidence[0].batch.error is None:

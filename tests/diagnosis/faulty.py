@@ -198,20 +198,23 @@ class RightBackward(_Two):
 
 class RootOfZero(_Two):
     def forward(self, x):
-        x = F.relu(self.body(x.flatten(1)))
+        x = self.body(x.flatten(1))
+        x = x * (x > 0) / 3
         return self.head(torch.sqrt(x))  # fault
 
 
 class GuardedRoot(_Two):
     def forward(self, x):
-        x = F.relu(self.body(x.flatten(1)))
+        x = self.body(x.flatten(1))
+        x = x * (x > 0) / 3
         return self.head(torch.sqrt(x + 1e-3))
 
 
-class NormOfZero(_Two):
+class DistanceOfZero(_Two):
     def forward(self, x):
         x = F.relu(self.body(x.flatten(1)))
-        x = torch.norm(x - x, dim=1, keepdim=True) + x  # fault
+        apart = x - x
+        x = x + (apart * apart).sum(1, keepdim=True).sqrt()  # fault
         return self.head(x)
 
 
@@ -256,7 +259,7 @@ class Blind(_Two):
 
 
 class Growing(nn.Module):
-    def __init__(self, gain=6.0):
+    def __init__(self, gain=12.0):
         super().__init__()
         self.inward, self.head = nn.Linear(64, 32), nn.Linear(32, 10)
         self.layers = nn.ModuleList(nn.Linear(32, 32) for _ in range(8))

@@ -83,7 +83,7 @@ MUST_FIRE = {
     },
     "wrong-backward": {"half a derivative": lambda: recipe(network=faulty.WrongBackward)},
     "capacity-too-small": {
-        "one hidden unit": lambda: adam(digits_data(900), lambda: mlp(hidden=1), epochs=40, lr=1e-2)
+        "two hidden units": lambda: adam(digits_data(900), lambda: mlp(hidden=2), epochs=40, lr=1e-2)
     },
     "collapse": {
         "every answer the same": lambda: recipe(lr=300.0, epochs=3),

@@ -5,9 +5,12 @@ from importlib import resources
 
 import pytest
 
-from netwright.catalogue import Catalogue
+import netwright as nw
 from netwright.diagnosis import THRESHOLD, rank, rivals_of
 from netwright.values import Finding
+
+from .cases import CHECKS, OF_LOOPS
+from .test_loop_checks import never_zeroed
 
 CAUSES = tomllib.loads(resources.files("netwright.diagnosis").joinpath("causes.toml").read_text("utf-8"))
 
@@ -47,11 +50,21 @@ def test_an_unknown_cause_of_a_users_own_check_is_ranked_too():
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-def test_every_cause_has_its_numbers_and_a_check(cause):
+def test_every_cause_has_its_numbers(cause):
     entry = CAUSES[cause]
     assert 0 < entry["prior"] < 1
     assert entry["ratio"] > 1
     assert entry["severity"] in ("error", "warning", "note")
     assert set(entry["explains"]) <= set(CAUSES)
     assert rivals_of(cause) and set(rivals_of(cause)) <= set(CAUSES)
-    assert cause in Catalogue.collect().checks
+
+
+@pytest.fixture(scope="module")
+def stated():
+    """The causes that some check states: each that of its own name, those of watched loops one together."""
+    return set(CHECKS) - OF_LOOPS | {f.cause for f in nw.diagnose(never_zeroed()[0]).findings}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_every_cause_is_stated_by_some_check(cause, stated):
+    assert cause in stated

@@ -34,15 +34,18 @@ def examine(
     *,
     muted: dict[str, str] | None = None,
 ) -> DiagnoseResult:
-    """Every static and one-batch check of a network as it is, without a recipe; nothing of the user's is changed.
+    """Every static and one-batch check of a network as it is, without a recipe; nothing of the user's is
+    changed.
 
     `batch` is (inputs (B, ...), targets (B, ...)) or a dictionary with a target, `loss` a name or
     `loss(outputs, targets)`. Weights, buffers, gradients, modes, the optimizer's state and every random state
-    are as before. Raises `UserError` for another kind of argument and `UserCodeError` for an exception that no
-    check explains. Nothing is tried, so nothing is confirmed.
+    are as before. Raises `UserError` for another kind of argument and `UserCodeError` for an exception that
+    no check explains. Nothing is tried, so nothing is confirmed.
     """
     if not isinstance(model, nn.Module):
-        raise UserError(f"examine: a {type(model).__name__} is no network; give an nn.Module, a batch and a loss")
+        raise UserError(
+            f"examine: a {type(model).__name__} is no network; give an nn.Module, a batch and a loss"
+        )
     if optimizer is not None and not isinstance(optimizer, Optimizer):
         raise UserError(f"examine: a {type(optimizer).__name__} is no optimizer of torch")
     began = time.perf_counter()
@@ -52,13 +55,14 @@ def examine(
     inputs = inputs if isinstance(inputs, (Tensor, dict, tuple, list)) else as_tensor(inputs, "inputs")
     if device is not None:
         inputs, targets = tree_map(lambda t: t.to(device), inputs), targets.to(device)
-    function = Training(loss=loss).make_loss()
+    training = Training(loss=loss)
+    function = training.make_loss()
 
     def whole(network: nn.Module, inputs: Any, targets: Tensor) -> Tensor:
         return function(outputs_of(forward(network, inputs)), targets)
 
     name = type(model).__name__
-    subject = Subject(model, inputs, targets, optimizer, whole, loss if isinstance(loss, str) else None)
+    subject = Subject(model, inputs, targets, optimizer, whole, training.loss_name)
     checks = list(Catalogue.collect().checks.values())
     with user_code(name), untouched(model, optimizer):
         evidence = _evidence(subject, inputs, targets)
@@ -77,7 +81,12 @@ def examine(
         considered=ranking.considered,
         spent=Spent(time.perf_counter() - began, samples=len(targets)),
         run="one batch, weights as they are",
-        notes=("one batch was looked at and nothing was tried, so nothing is confirmed and nothing called healthy",),
+        notes=(
+            (
+                "one batch was looked at and nothing was tried, so nothing is confirmed and nothing called"
+                " healthy"
+            ),
+        ),
         skipped={i.check: i.reason for i in items if isinstance(i, CheckSkipped)},
     )
 
@@ -93,7 +102,9 @@ def _evidence(subject: Subject, inputs: Any, targets: Tensor) -> Evidence:
     width = None if shape is None else shape[-1] if len(shape) > 1 else 1
     task = infer_task(targets, width, start.batch.loss_name)
     if len(targets) < 64 and task.name == "regression" and start.batch.loss_name in ("cross_entropy", "nll"):
-        task = attrs.evolve(task, ambiguous=True)
+        # Whole numbers under a loss of classes are classes, though a few show little of them.
+        name = task.name if targets.is_floating_point() else "classification"
+        task = attrs.evolve(task, name=name, ambiguous=True)
     data = DataEvidence(part, part, task, True, whole=False)
     return Evidence(None, data, start.network, start.batch, start.optimizer, subject=subject)
 
@@ -127,7 +138,9 @@ def probe(
                 static = attrs.evolve(static, run=probing.trained_run(recipe, seed, where))
             answer = probing.answer(static, name, seed, where)
     document = to_json(answer) if answer is not None else None
-    return ProbeResult(recipe.display_name, name, document, probing.describe(name), Spent(time.perf_counter() - began))
+    return ProbeResult(
+        recipe.display_name, name, document, probing.describe(name), Spent(time.perf_counter() - began)
+    )
 
 
 NAMES = (*probing.PROBES, "range-test", "seeds-apart")

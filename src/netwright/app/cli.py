@@ -106,9 +106,7 @@ def diagnose(
         if probe is not None:
             from netwright.app import asking
 
-            surface.show(
-                asking.probe(recipe, probe, seed=seed, device=device, extensions=tuple(with_ or ()))
-            )
+            surface.show(asking.probe(recipe, probe, seed=seed, device=device, extensions=tuple(with_ or ())))
             return
         from netwright.app import verbs
 

@@ -42,6 +42,7 @@ def improve(
     test: bool = True,
     extensions: tuple[str, ...] = (),
     muted: dict[str, str] | None = None,
+    workers: int | None = None,
     on_event: OnEvent | None = None,
 ) -> ImproveResult:
     """Scan, diagnose, try, keep and report until the budget is spent or nothing helps any more.
@@ -54,7 +55,9 @@ def improve(
     recipe = _opened(recipe, extensions)
     limit = Budget.parse(budget)
     arguments = {"budget": str(limit), "seed": seed, "test": test, "muted": sorted(muted or {})}
-    with working("improve", recipe, limit, arguments, seed, device, journal, extensions, muted) as work:
+    with working(
+        "improve", recipe, limit, arguments, seed, device, journal, extensions, muted, workers
+    ) as work:
 
         def look_at_test(samples: str, key: str) -> int:
             return work.journal.look(samples, f"improve {recipe.display_name}", now(), key)
@@ -158,12 +161,14 @@ def diagnose(
     journal: str | Path | None = None,
     extensions: tuple[str, ...] = (),
     muted: dict[str, str] | None = None,
+    workers: int | None = None,
     on_event: OnEvent | None = None,
 ) -> DiagnoseResult:
     """What blocks learning, or why it overfits: causes with where, how sure and why, the most probable first.
 
     `target` is a recipe, its name, or the `Trace` of a watched loop, which is judged by what was seen without
-    training anything. Raises `UserError` and `UserCodeError`.
+    training anything. `workers` processes train, as many as there are cores unless given; 0 trains in this
+    process, where a time limit cannot hold. Raises `UserError` and `UserCodeError`.
     """
     if isinstance(target, Trace):
         return _diagnose_trace(target, muted or {})
@@ -179,6 +184,7 @@ def diagnose(
         journal,
         extensions,
         muted,
+        workers,
     ) as work:
         ideas = work.catalogue.ideas
 
@@ -219,7 +225,9 @@ def _diagnose_trace(trace: Trace, muted: dict[str, str]) -> DiagnoseResult:
     parameters = evidence.batch.parameters if evidence.batch else ()
     frozen = sum(not p.requires_grad for p in parameters)
     meant = 0 < frozen < len(parameters)
-    notes = (f"{frozen} of {len(parameters)} parameters are frozen, which is taken as meant",) if meant else ()
+    notes = (
+        (f"{frozen} of {len(parameters)} parameters are frozen, which is taken as meant",) if meant else ()
+    )
     return DiagnoseResult(
         recipe=trace.name,
         fingerprint="",

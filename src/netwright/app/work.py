@@ -19,7 +19,8 @@ from netwright.catalogue import Catalogue
 from netwright.diagnosis import Tools
 from netwright.journal import Journal
 from netwright.recipe import Recipe, user_code
-from netwright.trials import LocalEngine, Meter, Seeds
+from netwright.runs import Clocks
+from netwright.trials import Engine, InlineEngine, LocalEngine, Meter, Seeds
 from netwright.values import Budget, Spent, UserError
 
 OnEvent = Callable[[Any], None]
@@ -110,6 +111,7 @@ def working(
     journal: str | Path | None,
     extensions: tuple[str, ...],
     muted: dict[str, str] | None,
+    workers: int | None = None,
 ) -> Generator[Work, None, None]:
     where = device_for(device)
     catalogue = recipe.catalogue or Catalogue.collect()
@@ -128,8 +130,11 @@ def working(
         }
         opened.keep_split(parts.fingerprint, ids)
         meter = Meter(limit, time.perf_counter)
-        workers = 1 if where != "cpu" else max(1, len(os.sched_getaffinity(0)))
-        local = LocalEngine(workers, extensions=extensions, checkpoints=folder / "checkpoints")
+        if workers is None:
+            workers = 1 if where != "cpu" else max(1, len(os.sched_getaffinity(0)))
+        local: Engine = InlineEngine(Clocks(time.perf_counter, time.process_time))
+        if workers > 0:
+            local = LocalEngine(workers, extensions=extensions, checkpoints=folder / "checkpoints")
         engine = RememberingEngine(local, opened, meter, resumed=resumed)
         # No single training may take longer than the whole budget.
         longest = limit.amount if limit.unit == "seconds" else None

@@ -5,7 +5,15 @@ function one check. This room knows no idea: the repairs that a confirmation tri
 """
 
 from netwright.diagnosis.confirmation import Confirmation, Symptom, confirm
-from netwright.diagnosis.procedure import Diagnosis, Tools, diagnose, diagnose_all, scan, static_evidence, unexplained
+from netwright.diagnosis.procedure import (
+    Diagnosis,
+    Tools,
+    diagnose,
+    diagnose_all,
+    scan,
+    static_evidence,
+    unexplained,
+)
 from netwright.diagnosis.ranking import THRESHOLD, Ranking, examine, rank, rivals_of
 
 __all__ = [

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import attrs
 
 from netwright.catalogue import Needs, check
+from netwright.recipe.source import shown
 from netwright.runs import Evidence, Operation, Operations, ParameterState
 from netwright.values import Finding, Place
 
@@ -23,10 +24,10 @@ SPARE = 0.05
 def layers_with_nothing_between_them(evidence: Evidence) -> Iterator[Finding]:
     """Linear or convolutional layers that follow each other with no nonlinear function between them.
 
-    Looks at the calls of one forward pass: from what each weighted call reads back to the nearest weighted call,
-    through all that is linear (reshaping, dropout, batch normalisation, average pooling, sums).
-    Threshold: any pair, not counting bottlenecks narrower than both their neighbours, and grouped convolutions; two such
-    layers are one layer with a harder start.
+    Looks at the calls of one forward pass: from what each weighted call reads back to the nearest weighted
+    call, through all that is linear (reshaping, dropout, batch normalisation, average pooling, sums).
+    Threshold: any pair, not counting bottlenecks narrower than both their neighbours, and grouped
+    convolutions; two such layers are one layer with a harder start.
     Source: Goodfellow et al., Deep Learning (2016), section 6.1; Humbatova et al., Taxonomy of Real Faults in
     Deep Learning Systems (2020), 'missing activation'.
     """
@@ -65,7 +66,9 @@ def _meant(first: Operation, second: Operation, shapes: dict[str, tuple[int, ...
     a, b = (shapes.get(c.parameters[0]) if c.parameters else None for c in (first, second))
     if a is None or b is None or len(a) < 2 or len(b) < 2 or first.layer == second.layer:
         return True
-    grouped = "conv" in first.name and (a[1] == 1 or b[1] == 1) and max(a[0], b[0]) > 1 and "conv" in second.name
+    grouped = (
+        "conv" in first.name and (a[1] == 1 or b[1] == 1) and max(a[0], b[0]) > 1 and "conv" in second.name
+    )
     narrow = a[0] < math.prod(a[1:]) and a[0] < b[0]  # a factorisation: into few, out to many
     return (grouped and (a[1] == 1 < a[0] or b[1] == 1 < b[0]) and _depthwise(a, b)) or narrow
 
@@ -122,9 +125,9 @@ def parameters_that_cannot_learn(evidence: Evidence) -> Iterator[Finding]:
     if hidden:
         where = evidence.call_place(hidden[0], "frozen_layers")
         text = (
-            f"{len(hidden)} calls of forward use weights that the network does not list as its own (a layer in a"
-            " plain Python list or dictionary, or made in forward): the optimizer never gets them. nn.ModuleList"
-            " and nn.ModuleDict list theirs."
+            f"{len(hidden)} calls of forward use weights that the network does not list as its own (a layer"
+            " in a plain Python list or dictionary, or made in forward): the optimizer never gets them."
+            " nn.ModuleList and nn.ModuleDict list theirs."
         )
         yield Finding("untrained-parameters", where, numbers, text, ("adopt-hidden-layers",))
         return
@@ -133,19 +136,39 @@ def parameters_that_cannot_learn(evidence: Evidence) -> Iterator[Finding]:
         _lost_place(evidence, list(lost.values()), cut),
         numbers,
         _lost_words(list(lost.values()), frozen, unused, unheld, share, cut),
-        ("unfreeze-layers",) if frozen else ("keep-the-gradient",) if cut else (),
+        (
+            ("unfreeze-layers",)
+            if frozen
+            else ("keep-the-gradient",)
+            if cut
+            else ("every-parameter-to-the-optimizer",)
+            if unheld
+            else ()
+        ),
     )
 
 
 def _cut(operations: Operations) -> Operation | None:
-    """The first call that reads what has a gradient and gives on what has none."""
-    used = {value for call in operations.calls for value in call.reads} | {operations.output}
-    return next((c for c in operations.calls if c.cuts and (c.makes in used or c.makes < 0)), None)
+    """The first call that reads what has a gradient and gives on what has none: on the way to what is
+    minimised, else out of torch."""
+    ways = set[int]()
+    waiting = [
+        v for v in (operations.output, *(v for c in operations.calls[-1:] for v in c.reads)) if v is not None
+    ]
+    while waiting:
+        value = waiting.pop()
+        if value not in ways:
+            ways.add(value)
+            waiting.extend(operations.maker[value].reads if value in operations.maker else ())
+    inside = next((c for c in operations.calls if c.cuts and c.makes in ways), None)
+    left = {value for c in operations.calls if c.makes < 0 for value in c.reads}
+    return inside or next((c for c in operations.calls if c.cuts and (c.makes < 0 or c.makes in left)), None)
 
 
 def _lost_place(evidence: Evidence, lost: list[ParameterState], cut: Operation | None) -> Place:
     if cut is not None and cut.place.file:
-        return attrs.evolve(evidence.call_place(cut), attribute="frozen_layers")
+        line = cut.place  # that of the call, also inside a layer: the layer itself is sound
+        return Place(cut.layer or None, shown(line.file), line.line, None, "frozen_layers")
     return evidence.layer_place(lost[0].layer, "frozen_layers")
 
 
@@ -158,7 +181,10 @@ def _lost_words(
     cut: Operation | None,
 ) -> str:
     layers = list(dict.fromkeys(p.layer for p in lost))
-    reached = f"cut off from the loss by {cut.name}" if cut else "not used in forward, or cut off before the loss"
+    reached = "not used in forward, or cut off before the loss"
+    if cut is not None:
+        known = cut.name in ("detach", "data") or cut.makes < 0
+        reached = f"cut off from the loss by {cut.name}{'' if known else ', which runs without gradients'}"
     why = ", ".join(
         text
         for group, text in (
@@ -190,7 +216,8 @@ def normalisation_that_does_harm(evidence: Evidence) -> Iterator[Finding]:
 
     Looks at the calls of one forward pass in training mode: how many values, B × positions, each channel's
     statistics come from; over which axis the others go; and at dropout right before batch normalisation.
-    Threshold: batches of 1 or 2 samples, or under 8 values a channel; any softmax over the axis of the samples.
+    Threshold: batches of 1 or 2 samples, or under 8 values a channel; any softmax over the axis of the
+    samples.
     Source: Ioffe and Szegedy, Batch Normalization (2015), section 3.1; Wu and He, Group Normalization (2018),
     figure 1; Li et al., Understanding the Disharmony between Dropout and Batch Normalization (2019).
     """
@@ -202,7 +229,8 @@ def normalisation_that_does_harm(evidence: Evidence) -> Iterator[Finding]:
             "normalisation-misuse",
             evidence.layer_place(layer, "normalisation"),
             {"values_per_channel": 1, "batch_size": batch.size},
-            f"Batch normalisation {layer} gets a single value a channel (a batch of {batch.size}): its spread is 0.",
+            f"Batch normalisation {layer} gets a single value a channel (a batch of {batch.size}): its spread"
+            " is 0.",
             ("layer-norm-for-batch-norm", "batches-of-sixteen"),
         )
         return
@@ -213,22 +241,40 @@ def normalisation_that_does_harm(evidence: Evidence) -> Iterator[Finding]:
             if size <= TINY_BATCH or values < 8:
                 yield Finding(
                     "normalisation-misuse",
-                    evidence.call_place(call, "normalisation") if not call.layer else evidence.layer_place(call.layer, "normalisation"),
+                    (
+                        evidence.call_place(call, "normalisation")
+                        if not call.layer
+                        else evidence.layer_place(call.layer, "normalisation")
+                    ),
                     {"values_per_channel": values, "batch_size": size},
-                    f"Batch normalisation takes its mean and spread from batches of {size}: they are mostly noise,"
-                    " and unlike those of evaluation.",
+                    f"Batch normalisation takes its mean and spread from batches of {size}: they are mostly"
+                    " noise, and unlike those of evaluation.",
                     ("layer-norm-for-batch-norm", "batches-of-sixteen"),
                 )
                 return
-        if call.name in ("softmax", "log_softmax", "normalize") and len(call.shape) > 1 and call.shape[0] == size:
+        if call.name in ("layer_norm", "group_norm", "instance_norm") and _values(call) == 1:
+            yield Finding(
+                "normalisation-misuse",
+                evidence.call_place(call, "normalisation"),
+                {"values": 1, "function": call.name},
+                f"{call.name} {call.layer} goes over a single value: whatever it is, it becomes 0.",
+                ("no-normalisation-of-one",),
+                also=("ignores-input",),
+            )
+            return
+        if (
+            call.name in ("softmax", "log_softmax", "normalize")
+            and len(call.shape) > 1
+            and call.shape[0] == size
+        ):
             dim = call.settings.get("dim")
             if dim in (0, -len(call.shape)):
                 yield Finding(
                     "normalisation-misuse",
                     evidence.call_place(call, "normalisation"),
                     {"axis": 0, "function": call.name, "over_samples": True},
-                    f"{call.name} goes over axis 0, the samples of the batch: what one sample gets depends on the"
-                    " others.",
+                    f"{call.name} goes over axis 0, the samples of the batch: what one sample gets depends on"
+                    " the others.",
                     ("axis-of-the-units",),
                     also=("batch-leak",),
                 )
@@ -240,9 +286,21 @@ def normalisation_that_does_harm(evidence: Evidence) -> Iterator[Finding]:
             "normalisation-misuse",
             evidence.call_place(dropped, "dropout"),
             {"dropout_before_norm": True, "gap": modes.gap},
-            "Dropout right before batch normalisation gives it other variances in training than in evaluation.",
+            "Dropout right before batch normalisation gives it other variances in training than in"
+            " evaluation.",
             ("no-dropout",),
         )
+
+
+def _values(call: Operation) -> int:
+    """Over how many values a normalisation within a sample goes."""
+    shape = call.settings.get("normalized_shape")
+    if call.name == "layer_norm" and shape is not None:
+        return math.prod(shape) if isinstance(shape, (tuple, list)) else int(shape)
+    if call.name == "instance_norm":
+        return math.prod(call.shape[2:])
+    groups = call.settings.get("num_groups")
+    return math.prod(call.shape[1:]) // int(groups) if groups else math.prod(call.shape[1:])
 
 
 def _dropout_before_norm(operations: Operations) -> Operation | None:
@@ -262,8 +320,8 @@ def _dropout_before_norm(operations: Operations) -> Operation | None:
 def gradient_that_is_not_the_derivative(evidence: Evidence) -> Iterator[Finding]:
     """A gradient written by hand that is not the derivative of its forward.
 
-    Looks, where the pass goes through a torch.autograd.Function, at the loss's slope along a random direction of
-    each parameter: autograd's against a central difference in float64.
+    Looks, where the pass goes through a torch.autograd.Function, at the loss's slope along a random direction
+    of each parameter: autograd's against a central difference in float64.
     Threshold: 5 % apart; differences of this kind agree to 1e-5.
     Source: PyTorch documentation, torch.autograd.gradcheck.
     """
@@ -275,8 +333,9 @@ def gradient_that_is_not_the_derivative(evidence: Evidence) -> Iterator[Finding]
         "wrong-backward",
         attrs.evolve(evidence.layer_place(answer.layer), attribute="activation"),
         {"error": answer.error, "functions": answer.functions, "checked": answer.checked},
-        f"The backward of {names} is not the derivative of its forward: behind it, at {answer.layer or 'the network'}"
-        f", the gradient is {answer.error:.0%} away from a finite difference.",
+        f"The backward of {names} is not the derivative of its forward: behind it, at"
+        f" {answer.layer or 'the network'}, the gradient is {answer.error:.0%} away from a finite"
+        " difference.",
         ("autograd-backward",),
     )
 
@@ -289,8 +348,8 @@ def gradient_that_is_not_the_derivative(evidence: Evidence) -> Iterator[Finding]
 def frozen_layers_whose_statistics_move(evidence: Evidence) -> Iterator[Finding]:
     """A frozen part whose batch normalisation still follows the batches.
 
-    Looks at calls of batch normalisation in training mode whose weight and bias, and those of most other layers of
-    the same part, are frozen.
+    Looks at calls of batch normalisation in training mode whose weight and bias, and those of most other
+    layers of the same part, are frozen.
     Threshold: any such layer among frozen neighbours, in a network that starts from given weights.
     Source: Keras documentation, Transfer learning and fine-tuning, 'BatchNormalization layer'.
     """
@@ -302,7 +361,12 @@ def frozen_layers_whose_statistics_move(evidence: Evidence) -> Iterator[Finding]
     moving = []
     for call in evidence.batch.operations.forward:
         own = [states[n] for n in call.parameters if n in states]
-        if call.name == "batch_norm" and call.settings.get("training") and own and not any(p.requires_grad for p in own):
+        if (
+            call.name == "batch_norm"
+            and call.settings.get("training")
+            and own
+            and not any(p.requires_grad for p in own)
+        ):
             moving.append(call)
     if not moving:
         return
@@ -310,7 +374,7 @@ def frozen_layers_whose_statistics_move(evidence: Evidence) -> Iterator[Finding]
         "frozen-but-moving",
         evidence.layer_place(moving[0].layer, "frozen_layers"),
         {"layers": [c.layer for c in moving], "frozen_parameters": frozen},
-        f"{len(moving)} frozen batch normalisations (first {moving[0].layer}) still follow the statistics of each"
-        " batch, so what they feed into changes all the same; put them into evaluation mode.",
+        f"{len(moving)} frozen batch normalisations (first {moving[0].layer}) still follow the statistics of"
+        " each batch, so what they feed into changes all the same; put them into evaluation mode.",
         ("still-frozen-statistics",),
     )

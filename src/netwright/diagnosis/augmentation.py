@@ -31,8 +31,8 @@ def augmentation_that_changes_the_label(evidence: Evidence) -> Iterator[Finding]
 
     Looks at the validation skill of the run, and of the same training without its augmentation.
     Threshold: 0.05 of skill more without it, and no lower training skill.
-    Source: Cubuk et al., AutoAugment (2019), section 4, on operations that hurt; Shorten and Khoshgoftaar, A survey on
-    Image Data Augmentation (2019), 'safety'.
+    Source: Cubuk et al., AutoAugment (2019), section 4, on operations that hurt; Shorten and Khoshgoftaar, A
+    survey on Image Data Augmentation (2019), 'safety'.
     """
     answer = evidence.probes["without-augmentation"]
     val, train = evidence.skill("val") or 0.0, evidence.skill("train") or 0.0
@@ -48,7 +48,7 @@ def augmentation_that_changes_the_label(evidence: Evidence) -> Iterator[Finding]
             "skill_without": answer.skill,
             "written": evidence.attribute("augment").source,
         },
-        f"Without the augmentation validation skill is {answer.skill:.2f} instead of {val:.2f}: what it makes of the"
-        " inputs no longer fits their labels.",
+        f"Without the augmentation validation skill is {answer.skill:.2f} instead of {val:.2f}: what it makes"
+        " of the inputs no longer fits their labels.",
         ("no-augmentation",),
     )

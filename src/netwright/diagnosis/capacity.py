@@ -9,6 +9,7 @@ import numpy as np
 from netwright.catalogue import Needs, check
 from netwright.recipe import decisions
 from netwright.runs import Evidence
+from netwright.runs.operations import RECURRENT
 from netwright.values import Finding
 
 ONE_CLASS, GAP = 0.97, 0.1
@@ -30,13 +31,15 @@ def _at_rest_below(evidence: Evidence) -> bool:
     needs=Needs.RECIPE | Needs.RUN | Needs.BATCH,
     probes=("wider-copy",),
     when=lambda evidence: _at_rest_below(evidence) and _narrowest(evidence) is not None,
-    confuses="noise in the data, which a wider network only learns by heart; a rate that is too low for this width",
+    confuses=(
+        "noise in the data, which a wider network only learns by heart; a rate that is too low for this width"
+    ),
 )
 def network_too_small_for_the_task(evidence: Evidence) -> Iterator[Finding]:
     """A network that cannot fit even its training data, with training otherwise sound.
 
-    Looks at the run's skill on its own training data, and at that of a copy whose hidden layers are four times as wide,
-    trained the same way.
+    Looks at the run's skill on its own training data, and at that of a copy whose hidden layers are four
+    times as wide, trained the same way.
     Threshold: a training skill under 0.9 that the wider copy raises by 0.08, and validation skill by 0.04.
     Source: Goodfellow et al., Deep Learning (2016), section 5.2.
     """
@@ -56,17 +59,58 @@ def network_too_small_for_the_task(evidence: Evidence) -> Iterator[Finding]:
             "validation_skill": val,
             "narrowest": width,
         },
-        f"The network fits its training data to a skill of {train:.2f}; a copy with hidden layers four times as wide"
-        f" reaches {answer.train_skill:.2f} (validation {val:.2f} → {answer.skill:.2f}). Its narrowest layer, {name}, has"
-        f" {width} units.",
+        f"The network fits its training data to a skill of {train:.2f}; a copy with hidden layers four times"
+        f" as wide reaches {answer.train_skill:.2f} (validation {val:.2f} → {answer.skill:.2f}). Its"
+        f" narrowest layer, {name}, has {width} units.",
         ("wider-layers",),
     )
+
+
+@check(
+    "linear-network",
+    needs=Needs.RECIPE | Needs.RUN | Needs.BATCH,
+    probes=("simple-models",),
+    when=lambda evidence: _at_rest_below(evidence) and _layers(evidence) == 1,
+    confuses="data that nearest neighbours happen to suit",
+)
+def one_layer_where_more_is_asked(evidence: Evidence) -> Iterator[Finding]:
+    """A network of a single layer with weights, where a model that is not linear does better.
+
+    Looks at the number of weighted calls in a forward pass, and at the validation skill of nearest
+    neighbours.
+    Threshold: one such call, a training skill under 0.9, and 0.05 more for the neighbours than for the
+    network.
+    Source: Minsky and Papert, Perceptrons (1969); Goodfellow et al., Deep Learning (2016), section 6.1.
+    """
+    answer, val = evidence.probes["simple-models"], evidence.skill("val") or 0.0
+    if answer.neighbours < val + 0.05:
+        return
+    assert evidence.batch is not None
+    call = next(c for c in evidence.batch.operations.forward if c.weighted)
+    yield Finding(
+        "capacity-too-small",
+        evidence.layer_place(call.layer, "width"),
+        {"layers": 1, "neighbours": answer.neighbours, "validation_skill": val},
+        f"The network is a single linear layer; nearest neighbours reach {answer.neighbours:.2f} on"
+        f" validation where it reaches {val:.2f}.",
+        (),
+    )
+
+
+def _layers(evidence: Evidence) -> int:
+    assert evidence.batch is not None
+    calls = evidence.batch.operations.forward
+    return sum(c.weighted for c in calls) if not any(c.name in RECURRENT for c in calls) else 9
 
 
 def _narrowest(evidence: Evidence) -> tuple[str, int] | None:
     """The hidden layer with the fewest units, and their number."""
     assert evidence.batch is not None
-    shapes = {p.layer: p.shape for p in evidence.batch.parameters if p.name.endswith((".weight", "weight_hh_l0")) and len(p.shape) > 1}
+    shapes = {
+        p.layer: p.shape
+        for p in evidence.batch.parameters
+        if p.name.endswith((".weight", "weight_hh_l0")) and len(p.shape) > 1
+    }
     names = [s.name for s in evidence.batch.layers if s.name in shapes and "Norm" not in s.kind]
     hidden = names[:-1]
     widths = {n: shapes[n][1] if _recurrent(evidence, n) else shapes[n][0] for n in hidden}
@@ -83,15 +127,19 @@ def _recurrent(evidence: Evidence, name: str) -> bool:
 @check(
     "collapse",
     needs=Needs.DATA | Needs.PARTS | Needs.RUN,
-    confuses="the last symptom of many causes: rate, dead units, imbalance; it stands alone only where none of them does",
+    confuses=(
+        "the last symptom of many causes: rate, dead units, imbalance; it stands alone only where none of"
+        " them does"
+    ),
 )
 def every_output_the_same(evidence: Evidence) -> Iterator[Finding]:
     """Every output becomes the same class or the same number.
 
-    Looks at the run's outputs for the validation part, (N, K): the share of the commonest decision, or the spread of a
-    regression's outputs against that of its targets.
+    Looks at the run's outputs for the validation part, (N, K): the share of the commonest decision, or the
+    spread of a regression's outputs against that of its targets.
     Threshold: 97 % of the decisions in one class that holds under 80 % of the samples, or a spread under 3 %.
-    Source: Jing et al., Understanding Dimensional Collapse (2022), on the representation; DeepLocalize (2021) on outputs.
+    Source: Jing et al., Understanding Dimensional Collapse (2022), on the representation; DeepLocalize (2021)
+    on outputs.
     """
     assert evidence.data is not None and evidence.run is not None
     answer = evidence.probes.get("trained-modes")
@@ -118,37 +166,50 @@ def every_output_the_same(evidence: Evidence) -> Iterator[Finding]:
         text = f"The outputs hardly differ from input to input: their spread is {spread:.1%} of the targets'."
     else:
         return
-    yield Finding("collapse", evidence.place("lr"), numbers, text, ("lower-learning-rate", "kaiming-initialisation"))
+    yield Finding(
+        "collapse", evidence.place("lr"), numbers, text, ("lower-learning-rate", "kaiming-initialisation")
+    )
 
 
 @check(
     "train-eval-gap",
     needs=Needs.BATCH,
     probes=("evaluation-modes",),
-    confuses="strong dropout, which lowers the score in training mode on purpose: only the other way round counts",
+    confuses=(
+        "strong dropout, which lowers the score in training mode on purpose: only the other way round counts"
+    ),
 )
 def modes_that_disagree(evidence: Evidence) -> Iterator[Finding]:
     """The same data score differently in training and in evaluation mode, or evaluation itself is random.
 
-    Looks at outputs of one batch in evaluation mode, twice; and, after a run, at the training data's score in both modes.
-    Threshold: outputs that differ by 0.1 % of their spread between two evaluations; a training-mode skill 0.1 above that of
-    evaluation mode on the same data.
-    Source: Ioffe, Batch Renormalization (2017), section 2; PyTorch documentation, torch.nn.BatchNorm1d ('momentum').
+    Looks at outputs of one batch in evaluation mode, twice; and, after a run, at the training data's score in
+    both modes.
+    Threshold: outputs that differ by 0.1 % of their spread between two evaluations; a training-mode skill 0.1
+    above that of evaluation mode on the same data.
+    Source: Ioffe, Batch Renormalization (2017), section 2; PyTorch documentation, torch.nn.BatchNorm1d
+    ('momentum').
     """
     assert evidence.batch is not None
     modes, trained = evidence.probes["evaluation-modes"], evidence.probes.get("trained-modes")
     if modes.repeated > RANDOM:
-        call = next((c for c in evidence.batch.operations.forward if "dropout" in c.name or c.name in ("rand_like", "randn_like", "bernoulli", "randn", "rand")), None)
+        call = next(
+            (
+                c
+                for c in evidence.batch.operations.forward
+                if "dropout" in c.name or c.name in ("rand_like", "randn_like", "bernoulli", "randn", "rand")
+            ),
+            None,
+        )
         place = evidence.call_place(call, "network") if call else evidence.place("network")
         yield Finding(
             "train-eval-gap",
             place,
             {"repeated": modes.repeated, "random": True},
-            f"Evaluation gives other outputs each time ({modes.repeated:.1%} of their spread apart): something random"
-            " stays on, such as a dropout that is not told of the mode.",
+            f"Evaluation gives other outputs each time ({modes.repeated:.1%} of their spread apart):"
+            " something random stays on, such as a dropout that is not told of the mode.",
             ("quiet-evaluation",),
         )
-    elif trained is not None and trained.gap > GAP:
+    elif trained is not None and trained.gap > GAP and trained.training > 0.2:
         norms = [c for c in evidence.batch.operations.forward if c.name == "batch_norm"]
         place = evidence.call_place(norms[0], "normalisation") if norms else evidence.place("normalisation")
         if norms and norms[0].layer:
@@ -158,6 +219,7 @@ def modes_that_disagree(evidence: Evidence) -> Iterator[Finding]:
             place,
             {"gap": trained.gap, "in_training": trained.training, "in_evaluation": trained.evaluation},
             f"On the same data the network has a skill of {trained.training:.2f} in training mode and"
-            f" {trained.evaluation:.2f} in evaluation mode: its batch statistics and the running ones do not agree.",
+            f" {trained.evaluation:.2f} in evaluation mode: its batch statistics and the running ones do not"
+            " agree.",
             ("faster-running-statistics", "layer-norm-for-batch-norm"),
         )

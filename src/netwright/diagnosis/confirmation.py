@@ -31,8 +31,8 @@ Kind = Literal["diverges", "does not learn", "falls short"]
 class Symptom:
     """What is seen, as a predicate of a run; fixed, with its horizon in epochs, before anything is changed.
 
-    `diverges` and `does not learn` are predicates of one run; `falls short` is decided by the rule of claims on
-    the validation score, and afterwards for each seed by half the repair's effect.
+    `diverges` and `does not learn` are predicates of one run; `falls short` is decided by the rule of claims
+    on the validation score, and afterwards for each seed by half the repair's effect.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Symptom:
 
     @staticmethod
     def of(run: Run, recipe: Recipe) -> Symptom:
-        """The symptom that the unchanged recipe's first run showed, with the number of epochs that show it."""
+        """The symptom of the unchanged recipe's first run, with the number of epochs that show it."""
         full = recipe.settings.epochs
         if run.diverged:
             return Symptom("diverges", min(full, max(len(run.epoch_loss), _early(run, full))))
@@ -107,8 +107,8 @@ def confirm(
 
     `repairs(cause)` gives the edits that address a cause, the best first, `rivals(cause)` the causes most
     easily taken for it. The same seeds serve the unchanged recipe, the repair, a sham of equal cost and the
-    rival's repair. A change is looked at on one seed first; only what does something there gets the others. What
-    is to be shown *not* to make the symptom go is done with as soon as one seed shows it.
+    rival's repair. A change is looked at on one seed first; only what does something there gets the others.
+    What is to be shown *not* to make the symptom go is done with as soon as one seed shows it.
     """
     leading = [f for f in findings if repairs(f.cause)][:most]
     if not leading:
@@ -139,14 +139,12 @@ def confirm(
         entered = [*leading, *(f for f in extra if f.cause not in known and repairs(f.cause))][:PAIRED]
         yield from _try_pairs(arms, stages, entered, shams, repairs, settled, cures)
     full = arms.known((), recipe.settings.epochs)
-    return Confirmation(
-        tuple(settled.get(f.id, f) for f in findings), cures, reproduced=True, baseline=full
-    )
+    return Confirmation(tuple(settled.get(f.id, f) for f in findings), cures, reproduced=True, baseline=full)
 
 
 def _stages(recipe: Recipe, symptom: Symptom, baseline: _Arm) -> list[Symptom] | None:
-    """The symptom at its own horizon, then at the full one, then by the rule of claims; `None` where fresh seeds do
-    not show it."""
+    """The symptom at its own horizon, then at the full one, then by the rule of claims; `None` where fresh
+    seeds do not show it."""
     full = recipe.settings.epochs
     if symptom.kind == "falls short":
         return [symptom]
@@ -277,8 +275,8 @@ def _conclude(
 def _better_at_full_length(
     arms: _Arms, stage: Symptom, rival: _Arm, best: _Arm
 ) -> Generator[Event, None, Comparison | None]:
-    """Where both make the symptom go, how much more the repair reaches than its rival in whole trainings: early on
-    the faster one leads, whichever is right."""
+    """Where both make the symptom go, how much more the repair reaches than its rival in whole trainings:
+    early on the faster one leads, whichever is right."""
     full = arms.recipe.settings.epochs
     if stage.epochs < full:
         rival_runs = yield from arms.run(rival.edits, full, "rival", SEEDS)
@@ -331,8 +329,8 @@ def _cures_too(
     best: _Arm,
     what: str,
 ) -> Generator[Event, None, tuple[_Arm, int, int] | None]:
-    """Of changes that should not make the symptom go: the one that does it on most seeds, on how many, of how many
-    asked. Each is done with at the first seed on which the symptom stays."""
+    """Of changes that should not make the symptom go: the one that does it on most seeds, on how many, of how
+    many asked. Each is done with at the first seed on which the symptom stays."""
     found: tuple[_Arm, int, int] | None = None
     for edits in changes:
         count = gone = 0
@@ -405,11 +403,9 @@ class _Arms:
         share = epochs / self.recipe.settings.epochs
         length = max(1, round(changed.settings.epochs * share))
         missing = [s for s in self.seeds[:count] if (edits, epochs, s) not in self._done]
-        full = length == changed.settings.epochs
-        jobs = [
-            Job(changed, s, None if full else length, f"diagnosis: {what}", max_seconds=self.max_seconds, device=self.device)
-            for s in missing
-        ]  # fmt: skip
+        shortened = None if length == changed.settings.epochs else length
+        options: dict[str, Any] = {"max_seconds": self.max_seconds, "device": self.device}
+        jobs = [Job(changed, s, shortened, f"diagnosis: {what}", **options) for s in missing]
         results = (yield from run_all(self.engine, jobs)) if jobs else []
         for seed, result in zip(missing, results, strict=True):
             self._done[edits, epochs, seed] = None if isinstance(result, Failure) else result
@@ -422,8 +418,8 @@ class _Arms:
         return tuple(r for r in runs if r is not None)
 
     def gone_on(self, stage: Symptom, runs: Sequence[Run], baseline: _Arm, best: _Arm) -> int:
-        """On how many of the seeds the symptom is gone; where it is to fall short, on how many at least half of the
-        repair's effect is reached."""
+        """On how many of the seeds the symptom is gone; where it is to fall short, on how many at least half
+        of the repair's effect is reached."""
         if stage.kind != "falls short":
             return sum(not stage.shown(run, self.recipe) for run in runs)
         half = 0.5 * (best.score - baseline.score)

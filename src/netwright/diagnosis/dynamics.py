@@ -10,7 +10,7 @@ from netwright.catalogue import Needs, check
 from netwright.runs import Evidence
 from netwright.values import Finding
 
-ABOVE, BELOW = 2.0, 30.0
+ABOVE, BELOW, FALLS, HARDLY = 2.0, 30.0, 0.04, 0.3
 STILL_RISING = 0.02
 
 
@@ -23,20 +23,30 @@ def rate_above_what_falls(evidence: Evidence) -> Iterator[Finding]:
     """A learning rate at which the loss cannot fall.
 
     Looks at the range test: the largest rate at which the loss fell at least half as far as at the best one,
-    against the rate that is set; and at the run, which must have failed to learn its own training data.
-    Threshold: twice the largest falling rate, with a training skill under 0.5 or a loss that is not finite.
+    against the rate that is set; and at the run, which must have failed to learn its own training data. A
+    loss that is summed over the batch instead of averaged has the same effect and is named.
+    Threshold: twice the largest falling rate, with a training skill under 0.5 or a loss that is not finite;
+    four times with a skill under 0.95. Nothing is said where the loss falls by less than 4 % at every rate.
     Source: Smith, Cyclical Learning Rates (2017), section 3.3.
     """
     assert evidence.range_test is not None and evidence.optimizer is not None
     largest, rate = evidence.range_test.largest_falling_rate, evidence.optimizer.lr
-    if largest is None or rate <= ABOVE * largest:
-        return
+    if largest is None or rate <= ABOVE * largest or max(evidence.range_test.falls) < FALLS:
+        return  # a loss that hardly falls at any rate says nothing about this one
     skill = evidence.skill("train")
     diverged = evidence.run is not None and evidence.run.diverged
-    if skill is not None and skill >= 0.5 and not diverged:
+    mild = skill is not None and skill >= 0.5 and not diverged
+    if mild and (rate <= 2 * ABOVE * largest or (skill or 0.0) >= 0.95):
         return
     first = ""
     factor = None
+    call = evidence.batch.operations.loss_call if evidence.batch else None
+    summed = call is not None and call.settings.get("reduction") == "sum"
+    said = (
+        "The loss is summed over the batch instead of averaged, so its gradients are as many times larger. "
+        if summed
+        else ""
+    )
     if evidence.batch and evidence.batch.loss and evidence.batch.loss_after is not None:
         factor = evidence.batch.loss_after / evidence.batch.loss
         if factor > 2:
@@ -50,10 +60,12 @@ def rate_above_what_falls(evidence: Evidence) -> Iterator[Finding]:
             "best_rate": evidence.range_test.best_rate,
             "first_step_factor": factor,
             "training_skill": skill,
+            "mild": mild,
+            "summed": summed,
             "written": evidence.attribute("lr").source,
         },
-        f"{first}It falls steadily up to a rate of {largest:.2g} (range test, {evidence.range_test.steps}"
-        f" steps); this one is {rate / largest:,.0f} times that.",
+        f"{said}{first}It falls steadily up to a rate of {largest:.2g} (range test,"
+        f" {evidence.range_test.steps} steps); this one is {rate / largest:,.0f} times that.",
         ("lower-learning-rate",),
     )
 
@@ -68,16 +80,18 @@ def rate_below_what_would_fall_faster(evidence: Evidence) -> Iterator[Finding]:
 
     Looks at the range test's best rate against the one that is set, and at the run: its training skill, and
     whether the training loss was still falling over its last quarter.
-    Threshold: 30 times below the best rate, training skill under 0.9, and a loss that either hardly moved at
-    all or made at least a twentieth of its whole fall in the last quarter of the epochs.
+    Threshold: 30 times below the best rate (10 with a skill under 0.7), training skill under 0.9, and a loss
+    that either hardly moved at all or made at least a twentieth of its whole fall in the last quarter of the
+    epochs.
     Source: Bengio, Practical recommendations for gradient-based training (2012), section 3.1.1.
     """
     assert evidence.range_test is not None and evidence.optimizer is not None and evidence.run is not None
     best, rate, skill = evidence.range_test.best_rate, evidence.optimizer.lr, evidence.skill("train")
+    below = BELOW if skill is None or skill >= 0.7 else BELOW / 3
     if (
         best is None
         or rate <= 0
-        or rate * BELOW > best
+        or rate * below > best
         or skill is None
         or skill >= 0.9
         or evidence.run.diverged
@@ -89,7 +103,7 @@ def rate_below_what_would_fall_faster(evidence: Evidence) -> Iterator[Finding]:
     falling = (
         float((loss[-1 - quarter] - loss[-1]) / max(abs(loss[0]), 1e-12)) if len(loss) > quarter else begun
     )
-    if begun > 0.01 and falling < 0.05 * begun:  # it has come to rest: something else holds it
+    if begun > HARDLY and falling < 0.05 * begun:  # it has come to rest: something else holds it
         return
     yield Finding(
         "lr-too-low",
@@ -146,6 +160,7 @@ def stopped_while_improving(evidence: Evidence) -> Iterator[Finding]:
             "gain_in_last_fifth": gain,
             "epochs": run.epochs,
             "validation_skill": float(skills[-1]),
+            "slight": float(skills[-1]) > 0.85,
             "written": evidence.attribute("epochs").source,
         },
         f"Validation still rose by {gain:.1%} of the way to perfect over the last fifth of the {run.epochs}"

@@ -1,4 +1,4 @@
-"""Causes in what flows through the network before its first step: between samples, from the input, backwards."""
+"""Causes in what flows through the network before its first step: between samples, from the input, back."""
 
 from __future__ import annotations
 
@@ -12,9 +12,24 @@ from netwright.catalogue import Needs, check
 from netwright.runs import Evidence, Operation
 from netwright.values import Finding, Place
 
-GROWS = 1e3
+GROWS, GROWS_AND_FAILS = 1e3, 30.0
 LEAKS, USED = 1e-5, 0.5
-SINGULAR = ("sqrt", "rsqrt", "norm", "std", "var", "cdist", "acos", "asin", "pow", "log", "div", "truediv", "normalize")
+SINGULAR = (
+    "sqrt",
+    "rsqrt",
+    "norm",
+    "std",
+    "var",
+    "cdist",
+    "acos",
+    "asin",
+    "pow",
+    "log",
+    "div",
+    "truediv",
+    "normalize",
+)
+HARMLESS = ("pow", "div", "truediv")
 
 
 @check(
@@ -25,11 +40,13 @@ SINGULAR = ("sqrt", "rsqrt", "norm", "std", "var", "cdist", "acos", "asin", "pow
 def signals_that_grow(evidence: Evidence) -> Iterator[Finding]:
     """Activations or gradients that grow with depth or time until the loss is not finite.
 
-    Looks at the standard deviation of each weighted layer's output and of the gradient at it, in one pass, (B, ...); and
-    at the run's weights' gradients where it diverged.
-    Threshold: a factor of 1,000 between the first and the last of at least three layers, forwards or backwards, or values
-    that are not finite though the inputs are; a recurrent network that diverged with gradients over 100 times those of its first step.
-    Source: Pascanu et al., On the difficulty of training recurrent neural networks (2013), section 2; He et al. (2015).
+    Looks at the standard deviation of each weighted layer's output and of the gradient at it, in one pass,
+    (B, ...); and at the run's weights' gradients where it diverged.
+    Threshold: a factor of 1,000 between the first and the last of at least three layers, forwards or
+    backwards (30 where the run failed to learn), or values that are not finite though the inputs are; a
+    recurrent network that diverged with gradients over 100 times those of its first step.
+    Source: Pascanu et al., On the difficulty of training recurrent neural networks (2013), section 2; He et
+    al. (2015).
     """
     assert evidence.batch is not None
     batch = evidence.batch
@@ -39,7 +56,9 @@ def signals_that_grow(evidence: Evidence) -> Iterator[Finding]:
     infinite = next((s for s in layers if s.std is not None and not math.isfinite(s.std)), None)
     bad = evidence.data is not None and (evidence.data.train.bad_inputs > 0)
     if infinite is not None and not bad and batch.loss is not None and not math.isfinite(batch.loss):
-        yield _grown(evidence, infinite.name, {"finite": False}, "its values are not finite in the first pass")
+        yield _grown(
+            evidence, infinite.name, {"finite": False}, "its values are not finite in the first pass"
+        )
         return
     if len(layers) < 3:
         yield from _over_time(evidence)
@@ -47,10 +66,22 @@ def signals_that_grow(evidence: Evidence) -> Iterator[Finding]:
     forwards = (layers[-2].std or 0.0) / max(layers[0].std or 0.0, 1e-30)
     gradients = [s.gradient for s in layers if s.gradient]
     backwards = gradients[0] / max(gradients[-1], 1e-30) if len(gradients) > 2 else 0.0
-    if forwards > GROWS:
-        yield _grown(evidence, layers[-2].name, {"forwards": forwards}, f"values grow {forwards:,.0f} times from the first layer to it")
-    elif backwards > GROWS and math.isfinite(backwards):
-        yield _grown(evidence, layers[0].name, {"backwards": backwards}, f"gradients grow {backwards:,.0f} times on their way back to it")
+    failed = evidence.run is not None and (evidence.run.diverged or (evidence.skill("train") or 0.0) < 0.3)
+    limit = GROWS if not failed else GROWS_AND_FAILS
+    if forwards > limit:
+        yield _grown(
+            evidence,
+            layers[-2].name,
+            {"forwards": forwards},
+            f"values grow {forwards:,.0f} times from the first layer to it",
+        )
+    elif backwards > limit and math.isfinite(backwards):
+        yield _grown(
+            evidence,
+            layers[0].name,
+            {"backwards": backwards},
+            f"gradients grow {backwards:,.0f} times on their way back to it",
+        )
     else:
         yield from _over_time(evidence)
 
@@ -58,14 +89,24 @@ def signals_that_grow(evidence: Evidence) -> Iterator[Finding]:
 def _over_time(evidence: Evidence) -> Iterator[Finding]:
     """A recurrent layer whose gradients grew while it trained, until the loss was not finite."""
     run = evidence.run
-    recurrent = [s for s in (evidence.batch.layers if evidence.batch else ()) if s.kind in ("RNN", "LSTM", "GRU")]
+    recurrent = [
+        s for s in (evidence.batch.layers if evidence.batch else ()) if s.kind in ("RNN", "LSTM", "GRU")
+    ]
     if run is None or not recurrent or not (run.diverged or (evidence.skill("train") or 0.0) < 0.3):
         return
     norms = run.layers.of("weight_gradient")
     with np.errstate(all="ignore"):
-        largest, first = float(np.nanmax(norms, initial=0.0)), float(np.nansum(norms[:, 0] ** 2) ** 0.5) if norms.size else 0.0
+        largest, first = (
+            float(np.nanmax(norms, initial=0.0)),
+            float(np.nansum(norms[:, 0] ** 2) ** 0.5) if norms.size else 0.0,
+        )
     if largest > 100 * max(first, 1e-12) or (run.diverged and largest > 100):
-        yield _grown(evidence, recurrent[0].name, {"over_time": largest / max(first, 1e-12)}, "its gradients grew over the steps of the sequence")
+        yield _grown(
+            evidence,
+            recurrent[0].name,
+            {"over_time": largest / max(first, 1e-12)},
+            "its gradients grew over the steps of the sequence",
+        )
 
 
 def _grown(evidence: Evidence, layer: str, numbers: dict[str, object], what: str) -> Finding:
@@ -87,10 +128,11 @@ def _grown(evidence: Evidence, layer: str, numbers: dict[str, object], what: str
 def gradient_not_finite_behind_a_finite_loss(evidence: Evidence) -> Iterator[Finding]:
     """A forward pass that is finite, with a gradient that is NaN or infinite.
 
-    Looks at the gradient of every parameter after one backward pass whose loss was finite; and at the calls of the pass
-    whose derivative is singular somewhere (square root and norm at 0, division by a vanishing spread).
-    Threshold: any gradient that is not finite; or, with a loss that stopped being finite in the run while its last
-    values were ordinary, such a call in the pass.
+    Looks at the gradient of every parameter after one backward pass whose loss was finite; and at the calls
+    of the pass whose derivative is singular somewhere (square root and norm at 0, division by a vanishing
+    spread).
+    Threshold: any gradient that is not finite; or, with a loss that stopped being finite in the run while its
+    last values were ordinary, such a call in the pass.
     Source: PyTorch documentation, Autograd mechanics, 'Gradients for non-differentiable functions'.
     """
     assert evidence.batch is not None
@@ -99,24 +141,37 @@ def gradient_not_finite_behind_a_finite_loss(evidence: Evidence) -> Iterator[Fin
         return  # a watched loop may scale its loss: an overflow is then what the scaler looks for
     broken = [p for p in batch.parameters if p.gradient is not None and not math.isfinite(p.gradient)]
     singular = [c for c in batch.operations.calls if c.name in SINGULAR and c.reads and not c.parameters]
+    singular.sort(
+        key=lambda c: c.name in HARMLESS
+    )  # what is singular at 0 whatever the exponent or divisor first
     run = evidence.run
     blew_up = False
     if not broken and run is not None and run.diverged and singular and len(run.step_loss) > 1:
         finite = run.step_loss[np.isfinite(run.step_loss)]
         # Not a loss that grew out of bounds: the last finite ones were like the first.
-        blew_up = len(finite) > 0 and float(np.abs(finite[-3:]).max()) < 10 * max(1.0, float(np.abs(finite[:3]).max()))
+        blew_up = len(finite) > 0 and float(np.abs(finite[-3:]).max()) < 10 * max(
+            1.0, float(np.abs(finite[:3]).max())
+        )
     if not broken and not blew_up:
         return
     call = singular[0] if singular else None
-    place = evidence.call_place(call, "activation") if call else evidence.layer_place(broken[0].layer, "activation")
+    place = (
+        evidence.call_place(call, "activation")
+        if call
+        else evidence.layer_place(broken[0].layer, "activation")
+    )
     name = call.name if call else "an operation of the pass"
     when = "of the first batch" if broken else "in the course of the training"
     yield Finding(
         "unstable-arithmetic",
         place,
-        {"parameters": [p.name for p in broken][:20], "operation": call.name if call else None, "at_start": bool(broken)},
-        f"The loss {when} is finite and its gradient is not: {name} has no finite derivative where its input is 0"
-        " (add a small constant inside it).",
+        {
+            "parameters": [p.name for p in broken][:20],
+            "operation": call.name if call else None,
+            "at_start": bool(broken),
+        },
+        f"The loss {when} is finite and its gradient is not: {name} has no finite derivative where its input"
+        " is 0 (add a small constant inside it).",
         ("guarded-arithmetic",),
     )
 
@@ -125,14 +180,17 @@ def gradient_not_finite_behind_a_finite_loss(evidence: Evidence) -> Iterator[Fin
     "batch-leak",
     needs=Needs.BATCH,
     probes=("batch-mixing",),
-    confuses="layers that share information on purpose, such as contrastive heads or batch normalisation in training",
+    confuses=(
+        "layers that share information on purpose, such as contrastive heads or batch normalisation in"
+        " training"
+    ),
 )
 def samples_that_see_each_other(evidence: Evidence) -> Iterator[Finding]:
     """One sample's output depends on the other samples of its batch, or a sequence model sees the future.
 
-    Looks at the gradient of one sample's output with respect to the others' inputs, in evaluation mode, where batch
-    normalisation is constant; whole-number inputs are rolled along the batch instead; for next-position tasks, at
-    early outputs when late positions are rolled.
+    Looks at the gradient of one sample's output with respect to the others' inputs, in evaluation mode, where
+    batch normalisation is constant; whole-number inputs are rolled along the batch instead; for next-position
+    tasks, at early outputs when late positions are rolled.
     Threshold: 1e-5 of the gradient at its own input, where it should be exactly 0.
     Source: Karpathy, A Recipe for Training Neural Networks (2019), 'use backprop to chart dependencies'.
     """
@@ -155,14 +213,15 @@ def samples_that_see_each_other(evidence: Evidence) -> Iterator[Finding]:
             "batch-leak",
             Place(attribute="network"),
             {"future": answer.future, "by": answer.by},
-            "Outputs at early positions change with later ones, which hold the answer: a causal mask is missing.",
+            "Outputs at early positions change with later ones, which hold the answer: a causal mask is"
+            " missing.",
             (),
         )
 
 
 def _mixing_call(evidence: Evidence) -> Operation | None:
-    """The first call that can mix samples: a softmax, mean or norm over axis 0, a recurrent layer that takes axis 0
-    for time, a reshape that moves axis 0."""
+    """The first call that can mix samples: a softmax, mean or norm over axis 0, a recurrent layer that takes
+    axis 0 for time, a reshape that moves axis 0."""
     assert evidence.batch is not None
     size = evidence.batch.size
     maker = evidence.batch.operations.maker
@@ -170,11 +229,17 @@ def _mixing_call(evidence: Evidence) -> Operation | None:
         dim = call.settings.get("dim")
         before = maker.get(call.reads[0]) if call.reads else None
         if call.name in ("softmax", "log_softmax", "mean", "sum", "cumsum", "std", "var", "max", "normalize"):
-            if dim == 0 or (dim is not None and dim == -len(before.shape if before else ())):
+            rank = len(before.shape) if before is not None else 0
+            if {0, -rank} & set(dim if isinstance(dim, tuple) else () if dim is None else (dim,)):
                 return call
         elif call.name in ("lstm", "gru", "rnn_tanh", "rnn_relu", "attention"):
             return call
-        elif call.name in ("view", "reshape") and before is not None and before.shape and before.shape[0] == size:
+        elif (
+            call.name in ("view", "reshape")
+            and before is not None
+            and before.shape
+            and before.shape[0] == size
+        ):
             if call.shape and call.shape[0] != size and size not in call.shape:
                 return call
             if call.shape and call.shape[0] != size and math.prod(call.shape[:1]) % size:
@@ -191,17 +256,22 @@ def _mixing_call(evidence: Evidence) -> Operation | None:
 def inputs_that_do_not_reach_the_output(evidence: Evidence) -> Iterator[Finding]:
     """The output does not depend on the input, or not on a part of it that should count.
 
-    Looks at the gradient of the outputs with respect to every input value, over 16 samples in evaluation mode, and which
-    are exactly 0 for all; whole numbers and masks are rolled along the batch instead.
-    Threshold: nothing used at all; under half of the slices along one axis (time, channels, features); or one of several
-    inputs unused.
+    Looks at the gradient of the outputs with respect to every input value, over 16 samples in evaluation
+    mode, and which are exactly 0 for all; whole numbers and masks are rolled along the batch instead.
+    Threshold: nothing used at all; under half of the slices along one axis (time, channels, features); or one
+    of several inputs unused.
     Source: Karpathy, A Recipe for Training Neural Networks (2019), 'input-independent baseline'.
     """
     assert evidence.batch is not None
     answer = evidence.probes["input-use"]
     if not evidence.batch.loss_has_graph and not answer.unused:
         return
-    numbers = {"share_used": answer.share_used, "axis_used": answer.axis_used, "axis": answer.axis + 1, "unused": answer.unused}
+    numbers = {
+        "share_used": answer.share_used,
+        "axis_used": answer.axis_used,
+        "axis": answer.axis + 1,
+        "unused": answer.unused,
+    }
     place = _slice_place(evidence)
     if answer.unused:
         names = ", ".join(answer.unused)
@@ -223,5 +293,8 @@ def inputs_that_do_not_reach_the_output(evidence: Evidence) -> Iterator[Finding]
 def _slice_place(evidence: Evidence) -> Place:
     """The line of the first call that takes a part of a value, else of the forward's first call."""
     assert evidence.batch is not None
-    sliced = next(evidence.batch.operations.named("getitem", "select", "narrow", "index_select", "mul", "zeros_like"), None)
+    sliced = next(
+        evidence.batch.operations.named("getitem", "select", "narrow", "index_select", "mul", "zeros_like"),
+        None,
+    )
     return evidence.call_place(sliced, "network") if sliced else attrs.evolve(Place(), attribute="network")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import math
+from collections.abc import Iterator
 
 import attrs
 import numpy as np
 
 from netwright.catalogue import Needs, check
-from netwright.patterns.labels import suspicious
+from netwright.patterns.labels import doubts
 from netwright.runs import Evidence
 from netwright.values import Finding, Place
 
@@ -44,7 +43,7 @@ def best_long_before_the_end(evidence: Evidence) -> Iterator[Finding]:
     ):
         return
     skill_now, train_skill = evidence.skill("val"), evidence.skill("train")
-    if skill_now is None or train_skill is None or train_skill <= skill_now:
+    if skill_now is None or train_skill is None or train_skill <= skill_now or train_skill < 0.3:
         return
     smooth = np.convolve(run.val_loss, np.ones(3) / 3, mode="valid")  # (epochs - 2,), centred on epoch k + 2
     best = int(np.argmin(smooth)) + 1
@@ -104,10 +103,11 @@ def _unregularised(evidence: Evidence) -> bool:
 def far_more_capacity_than_data(evidence: Evidence) -> Iterator[Finding]:
     """Far more capacity than the data support, with no regularisation.
 
-    Looks at the run's gap between training and validation skill, at its parameters for each training sample, at dropout, weight
-    decay and augmentation; and at a copy of the network with hidden layers a quarter as wide, trained the same way.
-    Threshold: a gap of 0.12 with a training skill over 0.9, 5 parameters a sample, nothing that regularises, and a narrower
-    copy that validates no worse by over 0.01.
+    Looks at the run's gap between training and validation skill, at its parameters for each training sample,
+    at dropout, weight decay and augmentation; and at a copy of the network with hidden layers a quarter as
+    wide, trained the same way.
+    Threshold: a gap of 0.12 with a training skill over 0.9, 5 parameters a sample, nothing that regularises,
+    and a narrower copy that validates no worse by over 0.01.
     Source: Goodfellow et al., Deep Learning (2016), section 5.2; Zhang et al. (2017).
     """
     assert evidence.recipe is not None and evidence.batch is not None
@@ -130,9 +130,9 @@ def far_more_capacity_than_data(evidence: Evidence) -> Iterator[Finding]:
             "validation_skill": val,
             "training_skill": train,
         },
-        f"{parameters:,} parameters for {len(evidence.recipe.training_samples):,} samples learn them to a skill of"
-        f" {train:.2f} and validate at {val:.2f}; a quarter of the width validates at {answer.skill:.2f}, and nothing"
-        " regularises.",
+        f"{parameters:,} parameters for {len(evidence.recipe.training_samples):,} samples learn them to a"
+        f" skill of {train:.2f} and validate at {val:.2f}; a quarter of the width validates at"
+        f" {answer.skill:.2f}, and nothing regularises.",
         ("more-weight-decay", "dropout-after-hidden-layers", "narrower-layers"),
     )
 
@@ -147,24 +147,25 @@ def far_more_capacity_than_data(evidence: Evidence) -> Iterator[Finding]:
 def wrong_labels_learnt_by_heart(evidence: Evidence) -> Iterator[Finding]:
     """A gap between training and validation that is made of wrongly labelled samples learnt by heart.
 
-    Looks at the training samples whose label simple models reject (see label-noise): the share of them that the network
-    gives the rejected label nonetheless.
-    Threshold: label noise of 3 % and more by both simple models, and the network agrees with the wrong label on half of them.
+    Looks at the training samples whose label simple models reject (see label-noise): the share of them that
+    the network gives the rejected label nonetheless.
+    Threshold: label noise as the check of that name sees it, and the network agrees with the wrong label on
+    half of the samples.
     Source: Arpit et al., A Closer Look at Memorization in Deep Networks (2017).
     """
     assert evidence.data is not None and evidence.run is not None
     simple = evidence.probes["simple-models"]
     right = evidence.run.contributions.get("train")
-    if right is None or not len(simple.linear_odds) or simple.best < 0.2:
+    if right is None or not len(simple.rows):
         return
     part = evidence.data.train
     rows = part.positions.numpy()[simple.rows]
     if len(right) != part.size or rows.max(initial=0) >= len(right):
         return
-    rejected, sure_errors, errors = suspicious(simple, part.labels[rows])
-    share = float(rejected.mean())
-    if share < 0.03 or sure_errors < 0.06 or sure_errors < 0.55 * errors:
+    seen = doubts(simple, part.labels[rows])
+    if seen is None or not seen.noisy:
         return
+    rejected, share = seen.rejected, float(seen.rejected.mean())
     learnt = float((right[rows[rejected]] > 0).mean())
     gap = _gap(evidence)
     if learnt < 0.5:
@@ -175,8 +176,8 @@ def wrong_labels_learnt_by_heart(evidence: Evidence) -> Iterator[Finding]:
         "overfit-memorised-noise",
         attrs.evolve(evidence.place("data_repairs"), samples=samples),
         {"share_rejected": share, "learnt_by_heart": learnt, "gap": gap, "rows": bad.tolist()},
-        f"{len(bad)} training labels look wrong, and the network has learnt {learnt:.0%} of them by heart: that is"
-        f" part of the gap of {gap or 0:.2f} to validation.",
+        f"{len(bad)} training labels look wrong, and the network has learnt {learnt:.0%} of them by heart:"
+        f" that is part of the gap of {gap or 0:.2f} to validation.",
         ("drop-suspicious-samples", "smooth-labels", "train-shorter"),
         also=("label-noise",),
     )
@@ -192,13 +193,15 @@ def wrong_labels_learnt_by_heart(evidence: Evidence) -> Iterator[Finding]:
 def good_in_one_situation_only(evidence: Evidence) -> Iterator[Finding]:
     """A shortcut decides: good where it holds, bad where it does not.
 
-    Looks at the trained network on validation inputs in which one feature, column or region at a time is dealt out anew
-    among the samples, in training and in validation, (N, ...): a shortcut is what training skill hangs on and validation skill does not gain from.
-    And at slices (classes, columns, clusters of the last hidden layer) whose validation skill falls far below the others'.
-    Threshold: a part of the input on which training skill hangs with 0.3 and over, and validation skill at least 0.15 less than
-    training; or a slice of at least 20 samples and 5 % with a skill 0.4 and four standard errors below the rest.
-    Source: Geirhos et al., Shortcut Learning in Deep Neural Networks (2020); Breiman, Random Forests (2001), on
-    permuting a feature; Eyuboglu et al., Domino (2022), on slices.
+    Looks at the trained network on validation inputs in which one feature, column or region at a time is
+    dealt out anew among the samples, in training and in validation, (N, ...): a shortcut is what training
+    skill hangs on and validation skill does not gain from. And at slices (classes, columns, clusters of the
+    last hidden layer) whose validation skill falls far below the others'.
+    Threshold: a part of the input on which training skill hangs with 0.3 and over, and validation skill at
+    least 0.15 less than training; or a slice of at least 20 samples and 5 % with a skill 0.4 and four
+    standard errors below the rest.
+    Source: Geirhos et al., Shortcut Learning in Deep Neural Networks (2020); Breiman, Random Forests (2001),
+    on permuting a feature; Eyuboglu et al., Domino (2022), on slices.
     """
     answer = evidence.probes["situations"]
     shortcut = answer.shortcut
@@ -212,8 +215,9 @@ def good_in_one_situation_only(evidence: Evidence) -> Iterator[Finding]:
                 "hangs_in_validation": shortcut.in_validation,
                 "slices": [s.words() for s in answer.slices],
             },
-            f"The answers hang on {shortcut.name}: dealt out anew, training skill falls by {shortcut.in_training:.2f},"
-            f" validation skill by {shortcut.in_validation:.2f}. It holds in training and not outside it.",
+            f"The answers hang on {shortcut.name}: dealt out anew, training skill falls by"
+            f" {shortcut.in_training:.2f}, validation skill by {shortcut.in_validation:.2f}. It holds in"
+            " training and not outside it.",
             ("blank-the-shortcut",),
         )
     elif answer.slices:
@@ -221,8 +225,13 @@ def good_in_one_situation_only(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             "overfit-situation",
             Place(samples=worst.samples, attribute="data_repairs"),
-            {"slices": [s.words() for s in answer.slices], "skill": worst.score, "rest": worst.rest, "slice_only": True},
-            f"Good where {worst.elsewhere}, bad where {worst.name}: {worst.score:.2f} on {worst.count} samples against"
-            f" {worst.rest:.2f} on the others.",
+            {
+                "slices": [s.words() for s in answer.slices],
+                "skill": worst.score,
+                "rest": worst.rest,
+                "slice_only": True,
+            },
+            f"Good where {worst.elsewhere}, bad where {worst.name}: {worst.score:.2f} on {worst.count}"
+            f" samples against {worst.rest:.2f} on the others.",
             ("weigh-classes",),
         )

@@ -1,4 +1,4 @@
-"""Which experiments are worth making, and making them: cheapest first, and only what some check still needs."""
+"""Which experiments are worth making, and making them: cheapest first, only what some check still needs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def half_the_data(evidence: Evidence) -> Edit | None:
 
 
 def scaled_width(evidence: Evidence, factor: float) -> Edit | None:
-    """The network with hidden layers `factor` times as wide; `None` where first and last layers cannot be told."""
+    """The network with hidden layers `factor` times as wide; `None` where first and last layers cannot be
+    told."""
     batch = evidence.batch
     if batch is None or batch.output_shape is None:
         return None
@@ -115,7 +116,11 @@ def ask(evidence: Evidence, name: str, seed: int, device: str) -> Any:
         if name in BATCH_PROBES:
             return BATCH_PROBES[name](evidence.subject, seed) if evidence.subject is not None else None
         if name in TRAINED_PROBES:
-            return TRAINED_PROBES[name](recipe, run, seed, device) if recipe is not None and run is not None else None
+            return (
+                TRAINED_PROBES[name](recipe, run, seed, device)
+                if recipe is not None and run is not None
+                else None
+            )
         if name in STEP_PROBES:
             return STEP_PROBES[name](recipe, seed=seed, device=device) if recipe is not None else None
         make = _of_data(evidence, seed).get(name)
@@ -124,8 +129,11 @@ def ask(evidence: Evidence, name: str, seed: int, device: str) -> Any:
         return None
 
 
-def ask_all(evidence: Sequence[Evidence], checks: Sequence[Check], level: Level, device: str) -> list[Evidence]:
-    """The evidence of each seed with the answers of the level's wanted probes; those of the data are asked once."""
+def ask_all(
+    evidence: Sequence[Evidence], checks: Sequence[Check], level: Level, device: str
+) -> list[Evidence]:
+    """The evidence of each seed with the answers of the level's wanted probes; those of the data are asked
+    once."""
     gathered = []
     shared: dict[str, Any] = {}
     for seed, item in enumerate(evidence):
@@ -142,7 +150,11 @@ def ask_all(evidence: Sequence[Evidence], checks: Sequence[Check], level: Level,
 
 
 def train_copies(
-    evidence: Sequence[Evidence], checks: Sequence[Check], engine: Engine, device: str, max_seconds: float | None
+    evidence: Sequence[Evidence],
+    checks: Sequence[Check],
+    engine: Engine,
+    device: str,
+    max_seconds: float | None,
 ) -> Generator[Event, None, list[Evidence]]:
     """Altered copies of the recipe, each trained once with the seed of the run."""
     first = evidence[0]
@@ -151,15 +163,34 @@ def train_copies(
     for name in wanted(first, checks, "training"):
         edit = TRAININGS[name](first)
         answers[name] = None
-        if edit is not None and first.recipe is not None and first.run is not None and builds(first.recipe, edit):
+        if (
+            edit is not None
+            and first.recipe is not None
+            and first.run is not None
+            and builds(first.recipe, edit)
+        ):
             changed = first.recipe.with_edits(edit)
-            jobs.append((name, Job(changed, first.run.seed, None, f"probe: {name}", max_seconds=max_seconds, device=device)))
+            jobs.append(
+                (
+                    name,
+                    Job(
+                        changed,
+                        first.run.seed,
+                        None,
+                        f"probe: {name}",
+                        max_seconds=max_seconds,
+                        device=device,
+                    ),
+                )
+            )
     if jobs:
         results = yield from run_all(engine, [job for _, job in jobs])
         for (name, _), result in zip(jobs, results, strict=True):
             if not isinstance(result, Failure) and first.recipe is not None:
                 metric = first.recipe.yardstick.metric
-                answers[name] = Copy(metric.skill(result.scores["train"]), metric.skill(result.scores["val"]), name)
+                answers[name] = Copy(
+                    metric.skill(result.scores["train"]), metric.skill(result.scores["val"]), name
+                )
     return [attrs.evolve(e, probes={**e.probes, **answers}) for e in evidence]
 
 
@@ -202,7 +233,9 @@ def describe(name: str) -> str:
 
 def trained_run(recipe: Recipe, seed: int, device: str) -> Run:
     """One training in this process, its weights kept."""
-    events = train(recipe, seed, clocks=Clocks(time.perf_counter, time.process_time), device=device, keep_weights=True)
+    events = train(
+        recipe, seed, clocks=Clocks(time.perf_counter, time.process_time), device=device, keep_weights=True
+    )
     while True:
         try:
             next(events)
@@ -225,8 +258,8 @@ def answer(evidence: Evidence, name: str, seed: int, device: str) -> Any:
 
 @frozen
 class SeedsApart:
-    """Validation scores of the same training with three seeds, their spread, and the standard error that the size
-    of the validation part alone gives a score."""
+    """Validation scores of the same training with three seeds, their spread, and the standard error that the
+    size of the validation part alone gives a score."""
 
     scores: tuple[float, ...]
     spread: float

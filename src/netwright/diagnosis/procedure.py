@@ -35,7 +35,7 @@ from netwright.values import (
 ASKED_SEEDS = (0, 1)
 OF_DATA = Needs.DATA | Needs.PARTS | Needs.RECIPE
 PACE_STEPS = 20
-CONFIRMATION_RUNS = 13
+CONFIRMATION_RUNS, COPIES = 13, 4
 SURE = 0.85
 RANGE_STEPS, RANGE_SHARE = 30, 0.04
 Propose = Callable[[Evidence, tuple[Finding, ...]], Repairs]
@@ -145,23 +145,37 @@ def diagnose(
         yield from _announce(rank(found).findings)  # what is seen without training is said at once
     pace, plan = known_pace, None
     if error is None and pace is None:
-        pace = yield from _measure_pace(recipe, tools)
-        plan = make_plan(tools.meter.budget, pace, tools.meter.spent)
-        yield PlanMade(plan)
+        try:
+            pace = yield from _measure_pace(recipe, tools)
+        except UserCodeError:
+            if not rank(found).findings:
+                raise  # the first batch went through; a later one, or the loader, does not
+        else:
+            plan = make_plan(tools.meter.budget, pace, tools.meter.spent)
+            yield PlanMade(plan)
     elif pace is not None:
         plan = make_plan(tools.meter.budget, pace, tools.meter.spent)
     if error is not None or pace is None or plan is None:
         ranking = rank(found)
-        yield from _announce(ranking.findings)
+        if error is not None:
+            yield from _announce(ranking.findings)
         return Diagnosis(
             recipe, static[0], ranking.findings, ranking.considered, skipped, plan, pace, trainable=False
         )
-    evidence, complete = yield from _dynamic_evidence(recipe, static, tools, plan, pace, attempt)
+    try:
+        evidence, complete = yield from _dynamic_evidence(recipe, static, tools, plan, pace, attempt)
+    except UserCodeError:
+        ranking = rank(found)
+        if not ranking.findings:
+            raise
+        return Diagnosis(
+            recipe, static[0], ranking.findings, ranking.considered, skipped, plan, pace, trainable=False
+        )
     skipped.clear()
     found = yield from _examine(evidence, tools, skipped, announce=True)
     ranking = rank(found)
     run = evidence[0].run
-    if run is not None and not _is_settled(ranking) and plan.level == "claims":
+    if run is not None and not _is_settled(ranking) and tools.meter.affords(pace, COPIES):
         evidence = yield from train_copies(
             evidence, tools.checks, tools.engine, tools.device, tools.max_seconds
         )
@@ -186,7 +200,60 @@ def diagnose(
         device=tools.device,
         max_seconds=tools.max_seconds,
     )
-    return _settled(recipe, evidence[0], ranking, settled, skipped, plan, pace, complete)
+    first = _settled(recipe, evidence[0], ranking, settled, skipped, plan, pace, complete)
+    if settled.repairs or not _is_settled(ranking) or any(f.status == "confirmed" for f in first.findings):
+        return first
+    return (yield from _asked_further(first, evidence, tools, propose, pace, plan, attempt))
+
+
+def _asked_further(
+    first: Diagnosis,
+    evidence: Sequence[Evidence],
+    tools: Tools,
+    propose: Propose,
+    pace: Pace,
+    plan: Plan,
+    attempt: int,
+) -> Generator[Event, None, Diagnosis]:
+    """What looked certain did not stand its trial: the experiments that were spared are made after all."""
+    recipe = first.recipe
+    evidence = yield from train_copies(evidence, tools.checks, tools.engine, tools.device, tools.max_seconds)
+    skipped: dict[str, str] = {}
+    found = yield from _examine(evidence, tools, skipped, announce=False)
+    known = {f.id for f in (*first.findings, *first.considered)}
+    fresh = tuple(f for f in rank(found).findings if f.id not in known)
+    run = evidence[0].run
+    if not fresh or run is None or not _affords_confirmation(tools, pace, plan, run, recipe):
+        return attrs.evolve(first, evidence=evidence[0])
+    yield from _announce(fresh)
+    settled = yield from confirm(
+        recipe,
+        fresh,
+        Symptom.of(run, recipe),
+        repairs=propose(evidence[0], (*fresh, *first.findings)),
+        rivals=rivals_of,
+        engine=tools.engine,
+        seeds=tools.seeds.reproducing(5, attempt),
+        device=tools.device,
+        max_seconds=tools.max_seconds,
+    )
+    second = _settled(
+        recipe, evidence[0], Ranking(fresh, ()), settled, first.skipped, plan, pace, first.complete
+    )
+    weighed = sorted((*second.findings, *first.findings), key=_order)
+    return attrs.evolve(
+        second,
+        findings=tuple(weighed),
+        considered=(*second.considered, *first.considered),
+        reproduced=first.reproduced,
+        baseline=second.baseline or first.baseline,
+    )
+
+
+def _order(finding: Finding) -> tuple[bool, bool, float]:
+    """Faults of the yardstick first, then what is confirmed, then the most probable."""
+    counted = finding.status == "confirmed" and bool(finding.evidence.get("measured"))
+    return (not counted, finding.status != "confirmed", -(finding.confidence or 0.0))
 
 
 def _by_measurement(ranking: Ranking) -> Ranking:
@@ -260,9 +327,10 @@ def _settled(
     for finding in settled.findings:
         tried = finding.confirmation.get("repair") is not None
         if finding.status == "suspected" and tried and not finding.also:
-            finding = attrs.evolve(finding, confidence=_tried_in_vain(finding.confidence or 0.0))
+            undecided = (finding.confirmation.get("effect") or 0.0) > 0
+            finding = attrs.evolve(finding, confidence=_tried_in_vain(finding.confidence or 0.0, undecided))
         weighed.append(finding)
-    weighed.sort(key=lambda f: (f.status != "confirmed", -(f.confidence or 0.0)))
+    weighed.sort(key=_order)
     kept = tuple(f for f in weighed if f.status != "refuted" and (f.confidence or 0.0) >= THRESHOLD)
     below = tuple(f for f in weighed if f not in kept)
     return Diagnosis(
@@ -285,10 +353,11 @@ def _is_settled(ranking: Ranking) -> bool:
     return any((f.confidence or 0.0) >= SURE for f in ranking.findings)
 
 
-def _tried_in_vain(confidence: float) -> float:
-    """The confidence after a repair that did not clearly help: odds five times smaller, so that what is
-    certain from the code alone stays above the threshold and what was a guess falls below it."""
-    odds = confidence / max(1e-9, 1 - confidence) / 5
+def _tried_in_vain(confidence: float, undecided: bool) -> float:
+    """The confidence after a repair that did not clearly help: odds five times smaller (two where it helped,
+    but not beyond doubt), so that what is certain from the code alone stays above the threshold and a
+    guess falls below."""
+    odds = confidence / max(1e-9, 1 - confidence) / (2 if undecided else 5)
     return odds / (1 + odds)
 
 
@@ -328,7 +397,8 @@ def _where(evidence: Evidence, error: BatchError) -> str:
         if evidence.recipe
         else ""
     )
-    return f"{source}: {layer}{error.stage} pass" if error.stage != "loss" else f"{source}: the loss"
+    before = f"{source}: " if source else ""
+    return f"{before}{layer}{error.stage} pass" if error.stage != "loss" else f"{before}the loss"
 
 
 def _is_data(finding: Finding, checks: Iterable[Check]) -> bool:

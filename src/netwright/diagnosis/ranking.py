@@ -50,8 +50,10 @@ def examine(
             continue
         if check.when is not None and not check.when(evidence[0]):
             continue  # not a question for this network
-        if check.probes and all(p in evidence[0].probes for p in check.probes) and any(
-            evidence[0].probes[p] is None for p in check.probes
+        if (
+            check.probes
+            and all(p in evidence[0].probes for p in check.probes)
+            and any(evidence[0].probes[p] is None for p in check.probes)
         ):
             continue  # asked, and it does not apply here
         unasked = [p for p in check.probes if p not in evidence[0].probes]
@@ -59,11 +61,15 @@ def examine(
             yield CheckSkipped(check.id, f"needs the probe {unasked[0]}")
             continue
         reference = _reference(check)
-        found = [
-            _first_by_cause(check, item)
-            for item in evidence
-            if not check.needs & ~item.has and all(item.probes.get(p) is not None for p in check.probes)
-        ]
+        try:
+            found = [
+                _first_by_cause(check, item)
+                for item in evidence
+                if not check.needs & ~item.has and all(item.probes.get(p) is not None for p in check.probes)
+            ]
+        except Exception as raised:  # one check that fails costs its answer, not the diagnosis
+            yield CheckSkipped(check.id, f"failed: {type(raised).__name__}: {raised}")
+            continue
         for cause, finding in found[0].items():
             if all(cause in other for other in found[1:]):  # asked again before it is said
                 yield attrs.evolve(finding, check=check.id, confuses=check.confuses, reference=reference)

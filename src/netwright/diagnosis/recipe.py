@@ -8,7 +8,7 @@ import attrs
 import torch
 
 from netwright.catalogue import Needs, check
-from netwright.runs import BOUNDED, Evidence, Operation
+from netwright.runs import BOUNDED, Evidence, Operation, Operations
 from netwright.values import Finding, Place
 
 ELEMENTWISE = ("mse", "l1", "huber", "bce", "bce_with_logits")
@@ -17,9 +17,12 @@ GUARDS = ("clamp", "clip", "add", "radd", "iadd", "maximum", "clamp_min", "max",
 
 
 def _output_place(evidence: Evidence) -> Place:
-    """The layer or the line whose result is the output, or the loss where the network has no layers of its own."""
+    """The layer or the line whose result is the output, or the loss where the network has no layers of its
+    own."""
     batch = evidence.batch
-    last = next((s for s in reversed(batch.layers) if s.kind in (*SQUASHING, "Linear")), None) if batch else None
+    last = (
+        next((s for s in reversed(batch.layers) if s.kind in (*SQUASHING, "Linear")), None) if batch else None
+    )
     ends = batch.operations.ends_in if batch else None
     if ends is not None and not ends.weighted and not (last and last.name == ends.layer):
         return attrs.evolve(evidence.call_place(ends), attribute="output_layer")
@@ -67,7 +70,8 @@ def loss_that_does_not_fit_the_output(evidence: Evidence) -> Iterator[Finding]:
     }
     place, at_loss = _output_place(evidence), evidence.place("loss")
     text, where, ideas = "", at_loss, ("loss-for-the-task",)
-    wide = len(shape) > 1 and shape[1] > 1
+    width = shape[1] if len(shape) > 1 else 1
+    wide = width > 1
     if loss == "cross_entropy" and task.name == "regression" and sure:
         text = "Cross-entropy is for classes, and these targets are measured numbers."
     elif loss == "cross_entropy" and task.name == "multilabel" and sure:
@@ -80,8 +84,8 @@ def loss_that_does_not_fit_the_output(evidence: Evidence) -> Iterator[Finding]:
         where, ideas = place, ("remove-final-softmax",)
     elif loss == "cross_entropy" and wide and end == "sigmoid":
         text = (
-            "The network ends in a sigmoid and cross_entropy applies a softmax to it: between outputs of 0 and 1"
-            f" the surest answer among {shape[1]} classes is {_surest(shape[1]):.0%}."
+            "The network ends in a sigmoid and cross_entropy applies a softmax to it: between outputs of 0"
+            f" and 1 the surest answer among {width} classes is {_surest(width):.0%}."
         )
         where, ideas = place, ("remove-final-softmax",)
     elif loss == "nll" and end != "log" and not batch.rows_log_sum_to_zero:
@@ -109,6 +113,12 @@ def loss_that_does_not_fit_the_output(evidence: Evidence) -> Iterator[Finding]:
             return  # errors against one-hot rows (the Brier score) are a loss that some choose
         text = f"{loss} treats the class numbers as amounts: class 9 is then three times class 3."
         ideas = ("loss-for-the-task",)
+    elif loss in ("mse", "l1", "huber") and task.name == "classification" and not wide and _fails(evidence):
+        text = (
+            f"{loss} treats these whole numbers as amounts; if they are classes, each needs an output of its"
+            " own."
+        )
+        numbers["binary"] = True
     elif loss in ("mse", "l1", "huber") and task.name == "binary" and _fails(evidence):
         text = f"{loss} on labels of 0 and 1 gives next to no gradient where the network is sure and wrong."
         numbers["binary"] = True
@@ -135,9 +145,9 @@ def _fails(evidence: Evidence) -> bool:
 def loss_not_finite_for_legal_outputs(evidence: Evidence) -> Iterator[Finding]:
     """A loss written by hand that is not finite for outputs that the network may give.
 
-    Looks at the calls of the loss (and of the network's end): a logarithm of a softmax or sigmoid with nothing
-    to keep it from 0; and at the loss of outputs of ±60 (or of probabilities of 0 and 1), and of batches of a
-    single class, (B, K).
+    Looks at the calls of the loss (and of the network's end): a logarithm of a softmax or sigmoid with
+    nothing to keep it from 0; and at the loss of outputs of ±60 (or of probabilities of 0 and 1), and of
+    batches of a single class, (B, K).
     Threshold: any value that is not finite, where the ordinary outputs give one that is.
     Source: documentation of torch.nn.LogSoftmax and CrossEntropyLoss; Bengio et al. on numerical stability,
     Deep Learning (2016), section 4.1.
@@ -152,8 +162,9 @@ def loss_not_finite_for_legal_outputs(evidence: Evidence) -> Iterator[Finding]:
             "unstable-loss",
             attrs.evolve(evidence.call_place(call), attribute="loss"),
             {"log_of": source.name, "extremes": extremes.failing},
-            f"The logarithm of a {source.name} is minus infinity as soon as one output is far from the others;"
-            f" log_{'softmax' if source.name == 'softmax' else 'sigmoid'} computes the same and stays finite.",
+            f"The logarithm of a {source.name} is minus infinity as soon as one output is far from the"
+            f" others; log_{'softmax' if source.name == 'softmax' else 'sigmoid'} computes the same and stays"
+            " finite.",
             ("loss-for-the-task",),
         )
         return
@@ -162,7 +173,7 @@ def loss_not_finite_for_legal_outputs(evidence: Evidence) -> Iterator[Finding]:
             "unstable-loss",
             evidence.place("loss"),
             {"extremes": extremes.failing},
-            f"The loss is not finite for {extremes.failing[0]}, which the network may give at any step.",
+            f"The loss is not finite, or far too large, for {extremes.failing[0]}.",
             ("loss-for-the-task",),
         )
 
@@ -175,8 +186,8 @@ def loss_not_finite_for_legal_outputs(evidence: Evidence) -> Iterator[Finding]:
 def activation_that_does_not_fit_its_place(evidence: Evidence) -> Iterator[Finding]:
     """An activation at the output that cannot give what the targets ask for.
 
-    Looks at the call that makes the outputs, (B, K), past what only reshapes them: its range against that of the
-    training targets, (N,); the axis of a softmax; a rectifier over logits.
+    Looks at the call that makes the outputs, (B, K), past what only reshapes them: its range against that of
+    the training targets, (N,); the axis of a softmax; a rectifier over logits.
     Threshold: over 2 % of a regression's targets outside the range; any rectifier or bounded function under a
     loss that wants logits; any softmax over one unit.
     Source: Bishop, Pattern Recognition and Machine Learning (2006), section 5.2.
@@ -200,6 +211,18 @@ def activation_that_does_not_fit_its_place(evidence: Evidence) -> Iterator[Findi
                 ("sigmoid-for-softmax", "loss-takes-logits"),
             )
             return
+    inside = _softmax_inside(batch.operations, ends)
+    if inside is not None:
+        yield Finding(
+            "wrong-activation",
+            attrs.evolve(evidence.call_place(inside), attribute="activation"),
+            {"activation": "softmax", "shape": inside.shape, "inside": True},
+            f"A softmax stands between layers: its {inside.shape[-1]} units must share a sum of 1, so what"
+            " goes on is small and its gradient smaller.",
+            ("rectify-calls", "rectify-hidden-activations"),
+            also=("saturation",),
+        )
+        return
     limits = BOUNDED.get(ends.name)
     if limits is None:
         return
@@ -212,8 +235,8 @@ def activation_that_does_not_fit_its_place(evidence: Evidence) -> Iterator[Findi
                 "wrong-activation",
                 place,
                 {**numbers, "targets_outside": outside},
-                f"The outputs end in a {ends.name}, which gives {_range(limits)}; {outside:.0%} of the targets lie"
-                " outside that.",
+                f"The outputs end in a {ends.name}, which gives {_range(limits)}; {outside:.0%} of the"
+                " targets lie outside that.",
                 ("no-activation-at-the-end",),
             )
     elif batch.loss_name in ("cross_entropy", "bce_with_logits") and ends.name not in (
@@ -223,10 +246,29 @@ def activation_that_does_not_fit_its_place(evidence: Evidence) -> Iterator[Findi
             "wrong-activation",
             place,
             {**numbers, "on_logits": True},
-            f"The logits end in a {ends.name}, which gives {_range(limits)}: {batch.loss_name} needs them free to"
-            " go both ways.",
+            f"The logits end in a {ends.name}, which gives {_range(limits)}: {batch.loss_name} needs them"
+            " free to go both ways.",
             ("no-activation-at-the-end",),
         )
+
+
+def _softmax_inside(operations: Operations, ends: Operation) -> Operation | None:
+    """A softmax whose result a layer with weights reads directly: attention multiplies it with data."""
+    readers: dict[int, list[Operation]] = {}
+    for call in operations.forward:
+        for value in call.reads:
+            readers.setdefault(value, []).append(call)
+    for call in operations.forward:
+        if call.name not in ("softmax", "log_softmax") or call is ends or len(call.shape) < 2:
+            continue
+        waiting = list(readers.get(call.makes, ()))
+        while waiting:
+            reader = waiting.pop()
+            if reader.weighted:
+                return call
+            if reader.shapes_only and reader.makes != call.makes:
+                waiting.extend(readers.get(reader.makes, ()))
+    return None
 
 
 def _range(limits: tuple[float, float]) -> str:
@@ -247,7 +289,7 @@ def outputs_that_do_not_fit_the_classes(evidence: Evidence) -> Iterator[Finding]
     assert evidence.data is not None and evidence.batch is not None
     shape, task = evidence.batch.output_shape, evidence.data.task
     loss = evidence.batch.loss_name
-    if shape is None or task.name != "classification" or loss not in ("cross_entropy", "nll"):
+    if shape is None or task.name not in ("classification", "binary") or loss not in ("cross_entropy", "nll"):
         return
     width = shape[1] if len(shape) > 1 else 1
     if len(evidence.batch.target_shape) > 1 and evidence.batch.target_shape[-1] > 1:

@@ -25,10 +25,10 @@ def regularisation_that_prevents_fitting(evidence: Evidence) -> Iterator[Finding
     """Dropout, weight decay or label smoothing at a strength that prevents fitting.
 
     Looks at the calls of dropout and their p, at the decay that weights go through in the whole training (the
-    sum over steps of rate × weight decay) and the weight decay itself, at label smoothing; and at the run, which must have
-    failed to fit its own training data (skill under 0.95) without overfitting them.
-    Threshold: p of 0.65, a decay of e^-2 with a coefficient over 0.01 (any coefficient over 0.02 where the optimizer
-    scales it up, as Adam's L2 does), smoothing of 0.5.
+    sum over steps of rate × weight decay) and the weight decay itself, at label smoothing; and at the run,
+    which must have failed to fit its own training data (skill under 0.95) without overfitting them.
+    Threshold: p of 0.65, a decay of e^-2 with a coefficient over 0.01 (any coefficient over 0.02 where the
+    optimizer scales it up, as Adam's L2 does), smoothing of 0.5.
     Source: Srivastava et al., Dropout (2014), section 7.3; Loshchilov and Hutter, Decoupled Weight Decay
     Regularization (2019), section 2.
     """
@@ -55,10 +55,14 @@ def regularisation_that_prevents_fitting(evidence: Evidence) -> Iterator[Finding
         share = float(strongest.settings["p"])
         yield Finding(
             "regularisation-too-strong",
-            evidence.layer_place(strongest.layer, "dropout") if strongest.layer and strongest.layer in _kinds(evidence) else evidence.call_place(strongest, "dropout"),
+            (
+                evidence.layer_place(strongest.layer, "dropout")
+                if strongest.layer and strongest.layer in _kinds(evidence)
+                else evidence.call_place(strongest, "dropout")
+            ),
             numbers,
-            f"Dropout drops {share:.0%} of the units at every step; the training data themselves are only learned"
-            f" to a skill of {train:.2f}.",
+            f"Dropout drops {share:.0%} of the units at every step; the training data themselves are only"
+            f" learned to a skill of {train:.2f}.",
             ("less-dropout",),
         )
     elif (total >= DECAYS and decay > 0.01) or (coupled and decay >= 0.02):
@@ -66,7 +70,8 @@ def regularisation_that_prevents_fitting(evidence: Evidence) -> Iterator[Finding
             "regularisation-too-strong",
             evidence.place("weight_decay"),
             {**numbers, "written": evidence.attribute("weight_decay").source},
-            f"A weight decay of {decay:g} pulls the weights towards 0 faster than the loss can push them away.",
+            f"A weight decay of {decay:g} pulls the weights towards 0 faster than the loss can push them"
+            " away.",
             ("no-weight-decay",),
         )
     elif settings.label_smoothing >= SMOOTHS:
@@ -74,8 +79,8 @@ def regularisation_that_prevents_fitting(evidence: Evidence) -> Iterator[Finding
             "regularisation-too-strong",
             evidence.place("label_smoothing"),
             {**numbers, "written": evidence.attribute("label_smoothing").source},
-            f"Label smoothing of {settings.label_smoothing:g} asks for answers that are {settings.label_smoothing:.0%}"
-            " guesswork.",
+            f"Label smoothing of {settings.label_smoothing:g} asks for answers that are"
+            f" {settings.label_smoothing:.0%} guesswork.",
             ("no-label-smoothing",),
         )
 
@@ -92,12 +97,13 @@ def _kinds(evidence: Evidence) -> dict[str, str]:
 def settings_that_do_not_fit_the_optimizer(evidence: Evidence) -> Iterator[Finding]:
     """A setting of the optimizer under which it cannot do its work.
 
-    Looks at momentum, betas, eps and maximize; and at the bound on the gradient's norm against the norms of the
-    first batch.
-    Threshold: momentum of 0.99 and over, a second beta under 0.9 or a first of 0.99 and over, eps of 0.01 and over under an
-    adaptive optimizer, maximize; without an adaptive optimizer, a bound by which the whole training moves the weights by
-    less than 1 % of their size.
-    Source: Kingma and Ba, Adam (2015), section 2; Goh, Why Momentum Really Works (2017); Pascanu et al. (2013).
+    Looks at momentum, betas, eps and maximize; and at the bound on the gradient's norm against the norms of
+    the first batch.
+    Threshold: momentum of 0.99 and over, a second beta under 0.9 or a first of 0.99 and over, eps of 0.01 and
+    over under an adaptive optimizer, maximize; without an adaptive optimizer, a bound by which the whole
+    training moves the weights by less than 1 % of their size.
+    Source: Kingma and Ba, Adam (2015), section 2; Goh, Why Momentum Really Works (2017); Pascanu et al.
+    (2013).
     """
     assert evidence.optimizer is not None
     optimizer = evidence.optimizer
@@ -111,20 +117,30 @@ def settings_that_do_not_fit_the_optimizer(evidence: Evidence) -> Iterator[Findi
         said, attribute = "maximize=True makes the loss larger at every step.", "maximize"
     elif momentum >= 0.99:
         said, attribute = (
-            f"Momentum {momentum:g} adds up the last {_span(momentum)} gradients: the rate is in effect as many times"
-            " larger, and old directions are never left.",
+            (
+                f"Momentum {momentum:g} adds up the last {_span(momentum)} gradients: the rate is in effect"
+                " as many times larger, and old directions are never left."
+            ),
             "momentum",
         )
-    elif isinstance(betas, (tuple, list)) and len(betas) == 2 and (float(betas[1]) < 0.9 or float(betas[0]) >= 0.99):
+    elif (
+        isinstance(betas, (tuple, list))
+        and len(betas) == 2
+        and (float(betas[1]) < 0.9 or float(betas[0]) >= 0.99)
+    ):
         said, attribute = (
-            f"betas={tuple(betas)}: the second sets over how many steps gradients' sizes are averaged (0.999 is"
-            " usual), the first over how many their directions (0.9).",
+            (
+                f"betas={tuple(betas)}: the second sets over how many steps gradients' sizes are averaged"
+                " (0.999 is usual), the first over how many their directions (0.9)."
+            ),
             "betas",
         )
     elif eps >= 1e-2 and optimizer.kind in ADAPTIVE:
         said, attribute = (
-            f"eps={eps:g} is far larger than the gradients that {optimizer.kind} divides by it: the rate is in effect"
-            " as many times smaller.",
+            (
+                f"eps={eps:g} is far larger than the gradients that {optimizer.kind} divides by it: the rate"
+                " is in effect as many times smaller."
+            ),
             "eps",
         )
     else:
@@ -133,8 +149,10 @@ def settings_that_do_not_fit_the_optimizer(evidence: Evidence) -> Iterator[Findi
             bound, moves = clip
             numbers |= {"clip": bound, "moves": moves}
             said, attribute, ideas = (
-                f"Gradients are cut to a norm of {bound:g}: at this rate the whole training moves the weights by"
-                f" {moves:.2%} of their size.",
+                (
+                    f"Gradients are cut to a norm of {bound:g}: at this rate the whole training moves the"
+                    f" weights by {moves:.2%} of their size."
+                ),
                 "clip",
                 ("no-clipping",),
             )
@@ -153,7 +171,7 @@ def _span(momentum: float) -> str:
 
 
 def _bound(evidence: Evidence) -> tuple[float, float] | None:
-    """The bound on the gradient's norm, and the share of the weights' size that all steps can move under it."""
+    """The bound on the gradient's norm, and what share of the weights' size all steps can move under it."""
     recipe, batch, optimizer = evidence.recipe, evidence.batch, evidence.optimizer
     if recipe is None or batch is None or optimizer is None or recipe.settings.clip is None:
         return None
@@ -176,9 +194,10 @@ def schedule_that_does_not_fit_the_training(evidence: Evidence) -> Iterator[Find
     """A schedule under which most of the training is lost.
 
     Looks at the schedule's factor of the rate over the share of the training done, at 200 points.
-    Threshold: under 2 % of its highest value for over half of the steps, or for the first third; never above 0.02; a jump up
-    by a factor of 5 after the first tenth; a factor over 10.
-    Source: Goyal et al., Accurate, Large Minibatch SGD (2017), section 2.2; Smith, Cyclical Learning Rates (2017).
+    Threshold: under 2 % of its highest value for over half of the steps, or for the first third; never above
+    0.02; a jump up by a factor of 5 after the first tenth; a factor over 10.
+    Source: Goyal et al., Accurate, Large Minibatch SGD (2017), section 2.2; Smith, Cyclical Learning Rates
+    (2017).
     """
     assert evidence.recipe is not None
     settings = evidence.recipe.settings
@@ -196,7 +215,10 @@ def schedule_that_does_not_fit_the_training(evidence: Evidence) -> Iterator[Find
         said = f"The schedule multiplies the rate by up to {highest:,.0f}."
     elif low.mean() > 0.5 and low[-1]:
         first = int(np.argmax(low[np.argmax(factors) :])) + int(np.argmax(factors))
-        said = f"From {first / 200:.0%} of the training on the rate is (nearly) zero: nothing is learned after that."
+        said = (
+            f"From {first / 200:.0%} of the training on the rate is (nearly) zero: nothing is learned after"
+            " that."
+        )
     elif low[:66].all():
         said = "The rate is (nearly) zero for the first third of the training."
     elif float(rises.max()) > 5 and highest > 0.02:
@@ -221,8 +243,8 @@ def schedule_that_does_not_fit_the_training(evidence: Evidence) -> Iterator[Find
 def gradients_lost_to_half_precision(evidence: Evidence) -> Iterator[Finding]:
     """Overflow, or gradients that become zero, in half precision.
 
-    Looks at the gradients of one batch in the recipe's precision (with its loss scaling) against float32: the share
-    that is exactly 0, and whether all are finite.
+    Looks at the gradients of one batch in the recipe's precision (with its loss scaling) against float32: the
+    share that is exactly 0, and whether all are finite.
     Threshold: 20 % more zeros than in float32, or any value that is not finite.
     Source: Micikevicius et al., Mixed Precision Training (2018), section 3.2.
     """
@@ -230,11 +252,14 @@ def gradients_lost_to_half_precision(evidence: Evidence) -> Iterator[Finding]:
     place = evidence.place("precision")
     numbers = {"zero": answer.zero, "zero_in_float32": answer.zero_in_full, "finite": answer.finite}
     if answer.finite_in_full and not answer.finite:
-        text = "In half precision the outputs or gradients of the first batch overflow; in float32 they are finite."
+        text = (
+            "In half precision the outputs or gradients of the first batch overflow; in float32 they are"
+            " finite."
+        )
     elif answer.zero - answer.zero_in_full > 0.2:
         text = (
-            f"In half precision {answer.zero:.0%} of the gradients are exactly 0 ({answer.zero_in_full:.0%} in"
-            " float32)."
+            f"In half precision {answer.zero:.0%} of the gradients are exactly 0 ({answer.zero_in_full:.0%}"
+            " in float32)."
         )
     else:
         return
@@ -249,10 +274,10 @@ def gradients_lost_to_half_precision(evidence: Evidence) -> Iterator[Finding]:
 def batches_too_large_or_too_small(evidence: Evidence) -> Iterator[Finding]:
     """So few updates that the training has hardly begun, or batches so small that noise decides.
 
-    Looks at the number of updates of the whole training, at the batch size against the number of samples, and at
-    the run: skill on its own training data, and the noise of the loss from step to step against its level.
-    Threshold: at most 60 updates in batches of a tenth of the data or more, with a skill under 0.9 (0.97 where the loss still falls); or batches of at most 2 samples
-    with a skill under 0.9.
+    Looks at the number of updates of the whole training, at the batch size against the number of samples, and
+    at the run: skill on its own training data, and the noise of the loss from step to step against its level.
+    Threshold: at most 60 updates in batches of a tenth of the data or more, with a skill under 0.9 (0.97
+    where the loss still falls); or batches of at most 2 samples with a skill under 0.9.
     Source: Masters and Luschi, Revisiting Small Batch Training (2018); Keskar et al., On Large-Batch Training
     (2017).
     """
@@ -269,8 +294,8 @@ def batches_too_large_or_too_small(evidence: Evidence) -> Iterator[Finding]:
             "batch-size",
             place,
             {**numbers, "written": written, "large": True},
-            f"Batches of {min(size, len(samples))} out of {len(samples):,} samples make only {run.steps} updates in"
-            f" {run.epochs} epochs.",
+            f"Batches of {min(size, len(samples))} out of {len(samples):,} samples make only {run.steps}"
+            f" updates in {run.epochs} epochs.",
             ("batches-for-more-updates",),
         )
     elif size <= 2 and len(samples) > 100:
@@ -278,6 +303,7 @@ def batches_too_large_or_too_small(evidence: Evidence) -> Iterator[Finding]:
             "batch-size",
             place,
             {**numbers, "written": written, "small": True},
-            f"A batch of {size} is a very noisy guess of the gradient: the loss jumps about from step to step.",
+            f"A batch of {size} is a very noisy guess of the gradient: the loss jumps about from step to"
+            " step.",
             ("batches-of-sixteen",),
         )

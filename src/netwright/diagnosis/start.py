@@ -43,8 +43,8 @@ def weights_that_start_wrong(evidence: Evidence) -> Iterator[Finding]:
 
     Looks at each weight, (out, in, ...): its standard deviation times the square root of its fan-in, which is
     0.58 for torch's default, 1 for Xavier and 1.4 for Kaiming initialisation.
-    Threshold: constant, or outside 0.02…6, not counting one layer of zeros (a last layer or a residual branch may
-    start at zero on purpose; two in a row keep each other there).
+    Threshold: constant, or outside 0.02…6, not counting one layer of zeros (a last layer or a residual branch
+    may start at zero on purpose; two in a row keep each other there).
     Source: Glorot and Bengio (2010), section 4.2; He et al. (2015), section 2.2.
     """
     if evidence.network is not None and evidence.network.pretrained:
@@ -225,7 +225,11 @@ def activations_at_their_flat_ends(evidence: Evidence) -> Iterator[Finding]:
     hidden = evidence.batch.hidden_layers
     calls = evidence.batch.operations
     last_call = calls.ends_in
-    flat = [c for c in calls.forward if c.saturated is not None and c.saturated >= SATURATED and c is not last_call]
+    flat = [
+        c
+        for c in calls.forward
+        if c.saturated is not None and c.saturated >= SATURATED and c is not last_call
+    ]
     at_start = [s for s in hidden if s.saturated is not None and s.saturated >= SATURATED]
     share, name, when = 0.0, "", ""
     place = None

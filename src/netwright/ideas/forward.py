@@ -54,7 +54,12 @@ def no_activation_at_the_end(recipe: Recipe, situation: Situation) -> Iterator[E
     """
     call = judged(situation)
     finding = situation.finding("wrong-activation")
-    if finding is not None and call is not None and not finding.evidence.get("single_unit") and not call.weighted:
+    if (
+        finding is not None
+        and call is not None
+        and not finding.evidence.get("single_unit")
+        and not call.weighted
+    ):
         yield _rewrite([call], "identity", "activation", f"no {call.name} at the end")
 
 
@@ -83,7 +88,7 @@ def rectify_calls(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     kinds = situation.evidence.network.kinds if situation.evidence.network else {}
     calls = [
         c for c in operations.forward
-        if c.name in ("sigmoid", "tanh", "softsign", "hardtanh") and c is not last
+        if c.name in ("sigmoid", "tanh", "softsign", "hardtanh", "softmax") and c is not last
         and kinds.get(c.layer, "").lower() != c.name
     ]  # fmt: skip
     if calls and any(situation.names(c) for c in ("vanishing-gradient", "saturation", "wrong-activation")):
@@ -122,7 +127,8 @@ def axis_of_the_units(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """
     calls = [
         c for c in _operations(situation).forward
-        if c.name in ("softmax", "log_softmax") and c.settings.get("dim") in (0, -len(c.shape)) and len(c.shape) > 1
+        if c.name in ("softmax", "log_softmax") and len(c.shape) > 1
+        and c.settings.get("dim") in (0, -len(c.shape))
     ]  # fmt: skip
     if calls and (situation.names("normalisation-misuse") or situation.names("batch-leak")):
         yield _rewrite(calls, "dim", "normalisation", f"{calls[0].name} over the last axis", -1)

@@ -59,6 +59,24 @@ def fill_bad_inputs(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     yield Edit("fill-inputs", parameters, "data_repairs", "missing inputs filled with the feature's mean")
 
 
+@idea(attribute="data_repairs", addresses=("bad-values",), prior=0.8)
+def fill_coded_inputs(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """A code for 'missing' becomes the mean of its feature's other values.
+
+    Source: Little and Rubin, Statistical Analysis with Missing Data (2019), section 4.2.
+    """
+    finding, data = situation.finding("bad-values"), situation.evidence.data
+    if finding is None or data is None or not finding.evidence.get("sentinel") or not data.train.floating:
+        return
+    code, flat = float(finding.evidence["code"]), data.train.flat
+    chosen = [int(k) for k in finding.evidence["features"] if bool((flat[:, int(k)] == code).any())]
+    known = [flat[:, k][flat[:, k] != code] for k in chosen]
+    fill = [round(float(values.mean()), 6) for values in known]
+    std = [round(float(values.std()), 6) or 1.0 for values in known]
+    parameters = {"features": chosen, "code": code, "fill": fill, "std": std}
+    yield Edit("fill-code", parameters, "data_repairs", f"{code:g} filled with the feature's mean")
+
+
 @idea(attribute="data_repairs", addresses=("bad-values",), prior=0.5)
 def drop_bad_samples(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """Training samples whose inputs or targets are not finite are left out.
@@ -148,7 +166,11 @@ def _dropped(recipe: Recipe, situation: Situation, causes: tuple[str, ...], what
     for cause in causes:
         finding = situation.finding(cause)
         rows = finding.evidence.get("rows") if finding is not None else None
-        if rows and hasattr(recipe.training_samples, "take") and len(rows) <= len(recipe.training_samples) // 2:
+        if (
+            rows
+            and hasattr(recipe.training_samples, "take")
+            and len(rows) <= len(recipe.training_samples) // 2
+        ):
             chosen = {"rows": [int(r) for r in rows]}
             yield Edit("drop-samples", chosen, "data_repairs", f"{len(rows):,} {what} dropped")
             return

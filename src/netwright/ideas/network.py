@@ -10,7 +10,7 @@ from netwright.ideas.situation import WEIGHTED, Situation
 from netwright.recipe import Recipe
 from netwright.values import Edit
 
-SATURATING = ("Sigmoid", "Tanh", "Hardtanh", "Softsign", "Hardsigmoid")
+SATURATING = ("Sigmoid", "Tanh", "Hardtanh", "Softsign", "Hardsigmoid", "Softmax")
 SQUASHING = ("Softmax", "Sigmoid")
 
 
@@ -158,7 +158,9 @@ def unfreeze_layers(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
         )
 
 
-@idea(attribute="normalisation", addresses=("normalisation-misuse", "train-eval-gap", "batch-size"), prior=0.3)
+@idea(
+    attribute="normalisation", addresses=("normalisation-misuse", "train-eval-gap", "batch-size"), prior=0.3
+)
 def layer_norm_for_batch_norm(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """Normalisation within each sample for every batch normalisation.
 
@@ -193,4 +195,6 @@ def still_frozen_statistics(recipe: Recipe, situation: Situation) -> Iterator[Ed
     finding = situation.finding("frozen-but-moving")
     if finding is not None:
         layers = list(finding.evidence["layers"])
-        yield Edit("quiet-statistics", {"layers": layers}, "frozen_layers", f"{len(layers)} frozen norms kept still")
+        yield Edit(
+            "quiet-statistics", {"layers": layers}, "frozen_layers", f"{len(layers)} frozen norms kept still"
+        )

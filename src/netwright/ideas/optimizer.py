@@ -57,9 +57,14 @@ def optimizer_defaults(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     if not situation.names("optimizer-misuse"):
         return
     settings = recipe.settings
-    kept = {k: v for k, v in settings.options.items() if k not in ("betas", "eps", "maximize", "dampening", "alpha")}
+    kept = {
+        k: v
+        for k, v in settings.options.items()
+        if k not in ("betas", "eps", "maximize", "dampening", "alpha")
+    }
     if kept != dict(settings.options):
-        yield Edit.set("training.options", kept, "betas, eps and direction as torch has them")
+        label = "betas, eps and direction as torch has them"
+        yield Edit("set", {"name": "options", "value": kept}, "optimizer", label)
     if (settings.momentum or 0.0) >= 0.99:
         yield Edit.set("training.momentum", 0.9, f"momentum {settings.momentum:g} → 0.9")
 
@@ -83,3 +88,17 @@ def full_precision(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     old = recipe.settings.precision
     if old != "float32":
         yield Edit.set("training.precision", "float32", f"precision {old} → float32")
+
+
+@idea(attribute="optimizer", addresses=("untrained-parameters",), prior=0.9)
+def every_parameter_to_the_optimizer(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """An optimizer of the user's making gets the parameters that it left out.
+
+    Source: documentation of torch.optim: 'construct an optimizer with all parameters to be optimized'.
+    """
+    batch = situation.evidence.batch
+    left_out = [p for p in batch.parameters if p.requires_grad and not p.in_optimizer] if batch else []
+    if left_out and not isinstance(recipe.settings.optimizer, str):
+        yield Edit(
+            "hold-all-parameters", {}, "optimizer", f"{len(left_out)} parameters given to the optimizer"
+        )

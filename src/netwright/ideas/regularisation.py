@@ -111,7 +111,9 @@ def _with_dropout(recipe: Recipe, situation: Situation, p: float, label: str) ->
     calls = [
         [c.name, c.nth] for c in batch.operations.forward if c.name == "dropout" and c.layer not in layers
     ]
-    inside = [n for n, kind in network.kinds.items() if kind in ("TransformerEncoderLayer", "MultiheadAttention")]
+    inside = [
+        n for n, kind in network.kinds.items() if kind in ("TransformerEncoderLayer", "MultiheadAttention")
+    ]
     parts: list[dict[str, object]] = []
     if layers:
         parts.append({"kind": "set-layer", "parameters": {"layers": layers, "name": "p", "value": p}})

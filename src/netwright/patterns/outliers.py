@@ -23,9 +23,10 @@ MAJORITY, FEW, FAR = 0.5, 0.02, 10.0
 def samples_that_make_the_loss(evidence: Evidence) -> Iterator[Finding]:
     """A few samples that make almost all of the loss or of the gradient.
 
-    Looks at the training targets of a regression, (N,), and at the size of each input, (M,), against their medians.
-    Threshold: at most 2 % of the samples, each 10 times as far from the median as half of them lie, hold over half of the sum
-    of squares.
+    Looks at the training targets of a regression, (N,), and at the size of each input, (M,), against their
+    medians.
+    Threshold: at most 2 % of the samples, each 10 times as far from the median as half of them lie, hold over
+    half of the sum of squares.
     Source: Huber, Robust Statistics (1981); Barnett and Lewis, Outliers in Statistical Data (1994).
     """
     assert evidence.data is not None
@@ -41,7 +42,9 @@ def samples_that_make_the_loss(evidence: Evidence) -> Iterator[Finding]:
         known = np.isfinite(flat).all(1)
         std = flat[known].std(0) if known.any() else np.ones(flat.shape[1])
         center = np.median(flat[known], 0) if known.any() else np.zeros(flat.shape[1])
-        sizes = np.where(known, np.sqrt((((flat - center) / np.where(std > 1e-12, std, 1.0)) ** 2).mean(1)), 0.0)
+        sizes = np.where(
+            known, np.sqrt((((flat - center) / np.where(std > 1e-12, std, 1.0)) ** 2).mean(1)), 0.0
+        )
         usual = np.median(sizes[known]) if known.any() else 0.0
         outside = sizes > FAR * max(usual, 1e-12)
         weight = float((sizes[outside] ** 2).sum() / max((sizes**2).sum(), 1e-30))
@@ -55,18 +58,18 @@ def samples_that_make_the_loss(evidence: Evidence) -> Iterator[Finding]:
         "outlier-batch",
         attrs.evolve(evidence.place("data_repairs"), samples=samples),
         {"rows": rows.tolist(), "share_of_squares": weight, "in": what},
-        f"{len(rows)} samples lie so far out that they hold {weight:.0%} of the {what}' sum of squares: their batches"
-        " decide where the weights go.",
+        f"{len(rows)} samples lie so far out that they hold {weight:.0%} of the {what}' sum of squares: their"
+        " batches decide where the weights go.",
         ("drop-outliers", "huber-loss"),
     )
 
 
 def _far(values: NDArray[np.float64]) -> tuple[NDArray[np.bool_], float]:
-    """(N,) whether a value lies 10 half-widths from the median, and the share of the sum of squares of those."""
-    known = np.isfinite(values).all(1)
+    """(N,) whether a value lies 10 half-widths from the median, and the share of squares of those that do."""
+    known: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(1))
     if known.sum() < 20:
         return np.zeros(len(values), dtype=bool), 0.0
     away = np.where(known[:, None], np.abs(values - np.median(values[known], 0)), 0.0)
     half = np.median(away[known], 0)
     outside = (away > FAR * np.maximum(half, 1e-12)).any(1) & bool((half > 0).all())
-    return outside, float((away[outside] ** 2).sum() / max((away**2).sum(), 1e-30))
+    return np.asarray(outside), float((away[outside] ** 2).sum() / max((away**2).sum(), 1e-30))

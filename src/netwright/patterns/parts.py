@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import attrs
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from netwright.catalogue import Needs, check
 from netwright.runs import Evidence, PartSummary
 from netwright.values import Finding
 
-APART, UNSURE = 0.75, 0.08
+APART, UNSURE, FEW = 0.75, 0.08, 20
 
 
 @check(
@@ -23,9 +24,9 @@ APART, UNSURE = 0.75, 0.08
 def parts_of_different_kinds(evidence: Evidence) -> Iterator[Finding]:
     """Training and validation inputs that come from different distributions, or are preprocessed differently.
 
-    Looks at up to 800 inputs of each part: a linear model that tells the parts apart by twelve summaries of each sample
-    (mean, spread, extremes, and directions of the largest variance), cross-validated, and the same with the parts' names
-    permuted; and at the shares of the classes.
+    Looks at up to 800 inputs of each part: a linear model that tells the parts apart by twelve summaries of
+    each sample (mean, spread, extremes, and directions of the largest variance), cross-validated, and the
+    same with the parts' names permuted; and at the shares of the classes.
     Threshold: an area under its curve of 0.75, 0.1 over the best of 5 permutations; 0.5 is a sound split.
     Source: Lopez-Paz and Oquab, Revisiting Classifier Two-Sample Tests (2017).
     """
@@ -37,13 +38,23 @@ def parts_of_different_kinds(evidence: Evidence) -> Iterator[Finding]:
     sizes = (_size(train), _size(val))
     if area >= APART and area > chance + 0.1:
         ratio = sizes[1] / max(sizes[0], 1e-12)
-        scaled = f" Their sizes differ by a factor of {max(ratio, 1 / max(ratio, 1e-12)):,.0f}." if not 1 / 3 < ratio < 3 else ""
+        scaled = (
+            f" Their sizes differ by a factor of {max(ratio, 1 / max(ratio, 1e-12)):,.0f}."
+            if not 1 / 3 < ratio < 3
+            else ""
+        )
         yield Finding(
             "split-drift",
             evidence.place("split"),
-            {"area": area, "by_chance": chance, "size_train": sizes[0], "size_val": sizes[1], "measured": True},
-            f"A linear model tells training from validation inputs with an area of {area:.2f} (0.5 for one source):"
-            f" the parts are of different origin, or prepared differently.{scaled}",
+            {
+                "area": area,
+                "by_chance": chance,
+                "size_train": sizes[0],
+                "size_val": sizes[1],
+                "measured": True,
+            },
+            f"A linear model tells training from validation inputs with an area of {area:.2f} (0.5 for one"
+            f" source): the parts are of different origin, or prepared differently.{scaled}",
             ("scale-validation-alike",) if not 1 / 3 < ratio < 3 else (),
         )
         return
@@ -53,8 +64,8 @@ def parts_of_different_kinds(evidence: Evidence) -> Iterator[Finding]:
             "split-drift",
             evidence.place("split"),
             {"class_shares_apart": drift, "measured": True},
-            f"The classes have other shares in validation than in training: {drift:.0%} of the samples would have to"
-            " change class.",
+            f"The classes have other shares in validation than in training: {drift:.0%} of the samples would"
+            " have to change class.",
             (),
         )
 
@@ -74,7 +85,7 @@ def told_apart(train: PartSummary, val: PartSummary, seed: int = 0) -> tuple[flo
     folds = StratifiedKFold(3, shuffle=True, random_state=seed)
 
     def area(names: NDArray[np.int64]) -> float:
-        odds = cross_val_predict(model, x, names, cv=folds, method="predict_proba")[:, 1]
+        odds = np.asarray(cross_val_predict(model, x, names, cv=folds, method="predict_proba"))[:, 1]
         return float(roc_auc_score(names, odds))
 
     found = area(y)
@@ -108,7 +119,9 @@ def _summaries(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _size(part: PartSummary) -> float:
     flat = part.flat
-    return float(np.sqrt(np.nanmean(np.square(flat[np.isfinite(flat.numpy()).all(1)].numpy())))) if len(flat) else 0.0
+    return (
+        float(np.sqrt(np.nanmean(np.square(flat[torch.isfinite(flat).all(1)].numpy())))) if len(flat) else 0.0
+    )
 
 
 def _class_drift(evidence: Evidence) -> float | None:
@@ -132,9 +145,10 @@ def _class_drift(evidence: Evidence) -> float | None:
 def validation_too_small_to_choose_by(evidence: Evidence) -> Iterator[Finding]:
     """A validation set whose own error is larger than the differences that it is asked about.
 
-    Looks at the standard error of the run's score over the validation samples, (N,), in units of the way from trivial
-    to perfect.
-    Threshold: 0.08, or fewer than 20 samples; a repair that gains less cannot be told from luck.
+    Looks at the standard error of the run's score over the validation samples, (N,), in units of the way from
+    trivial to perfect.
+    Threshold: at most 20 samples, or at most 40 with an error of 0.08; a repair that gains less cannot be
+    told from luck.
     Source: Bouthillier et al., Accounting for Variance in Machine Learning Benchmarks (2021).
     """
     assert evidence.data is not None and evidence.run is not None
@@ -143,10 +157,14 @@ def validation_too_small_to_choose_by(evidence: Evidence) -> Iterator[Finding]:
     each = evidence.run.contributions.get("val")
     error = None
     if each is not None and metric is not None and len(each) > 1 and metric.name != "r2":
-        error = float(np.std(each, ddof=1) / len(each) ** 0.5 / max(1e-9, abs(metric.perfect - metric.trivial)))
-    if size >= 20 and (error is None or error < UNSURE or size > 200):
+        error = float(
+            np.std(each, ddof=1) / len(each) ** 0.5 / max(1e-9, abs(metric.perfect - metric.trivial))
+        )
+    if size > FEW and (error is None or error < UNSURE or size > 2 * FEW):
         return
-    sure = f" The score is known to about ±{2 * error:.2f} of the way to perfect." if error is not None else ""
+    sure = (
+        f" The score is known to about ±{2 * error:.2f} of the way to perfect." if error is not None else ""
+    )
     yield Finding(
         "noisy-validation",
         evidence.place("split"),
@@ -166,16 +184,16 @@ def validation_too_small_to_choose_by(evidence: Evidence) -> Iterator[Finding]:
 def more_data_would_help(evidence: Evidence) -> Iterator[Finding]:
     """Too few samples for what is asked.
 
-    Looks at the run's gap between training and validation, at the samples for each class (or in all), and at the
-    validation skill of the same training on half of the samples.
-    Threshold: a gap of 0.15 with at most 50 samples a class (200 for a regression), and a loss of at least 0.04 of skill
-    when the data are halved.
+    Looks at the run's gap between training and validation, at the samples for each class (or in all), and at
+    the validation skill of the same training on half of the samples.
+    Threshold: a gap of 0.15 with at most 20 samples a class (80 for a regression), and a loss of at least
+    0.06 of skill when the data are halved.
     Source: Hestness et al., Deep Learning Scaling is Predictable, Empirically (2017).
     """
     assert evidence.data is not None
     answer = evidence.probes["half-the-data"]
-    lost = (evidence.skill("val") or 0.0) - answer.altered_skill
-    if lost < 0.04:
+    lost = (evidence.skill("val") or 0.0) - answer.skill
+    if lost < 0.06:
         return
     yield Finding(
         "too-little-data",
@@ -201,8 +219,8 @@ def _is_small(evidence: Evidence) -> bool:
     assert evidence.data is not None
     data = evidence.data
     if data.task.name in ("classification", "binary"):
-        return data.train.size <= 50 * max(2, data.task.classes)
-    return data.train.size <= 200
+        return data.train.size <= 20 * max(2, data.task.classes)
+    return data.train.size <= 80
 
 
 @check(
@@ -214,8 +232,8 @@ def classes_that_one_part_lacks(evidence: Evidence) -> Iterator[Finding]:
     """Classes of validation that training never shows, or the reverse.
 
     Looks at the labels of both parts, (N,).
-    Threshold: any class of validation without a training sample; a class of training of which at least 5 samples were to be
-    expected in validation, and there is none.
+    Threshold: any class of validation without a training sample; a class of training of which at least 5
+    samples were to be expected in validation, and there is none, or several of which 10 were.
     Source: Kohavi, A Study of Cross-Validation (1995), on stratification.
     """
     assert evidence.data is not None
@@ -224,13 +242,17 @@ def classes_that_one_part_lacks(evidence: Evidence) -> Iterator[Finding]:
     train, val = evidence.data.train.counts(), evidence.data.val.counts()
     unseen = sorted(set(val) - set(train))
     total, held = sum(train.values()), sum(val.values())
-    absent = [k for k, n in sorted(train.items()) if k not in val and n / max(1, total) * held >= 5]
+    missing = {k: n / max(1, total) * held for k, n in sorted(train.items()) if k not in val}
+    absent = [k for k, expected in missing.items() if expected >= 5 or sum(missing.values()) >= 10]
     if not unseen and not absent:
         return
     said = []
     if unseen:
         share = sum(val[k] for k in unseen) / max(1, held)
-        said.append(f"Training never shows {_classes(unseen)}, which {'is' if len(unseen) == 1 else 'are'} {share:.0%} of validation.")
+        said.append(
+            f"Training never shows {_classes(unseen)}, which {'is' if len(unseen) == 1 else 'are'}"
+            f" {share:.0%} of validation."
+        )
     if absent:
         said.append(f"Validation lacks {_classes(absent)}, which training has.")
     yield Finding(
@@ -244,4 +266,8 @@ def classes_that_one_part_lacks(evidence: Evidence) -> Iterator[Finding]:
 
 def _classes(labels: list[int]) -> str:
     few = ", ".join(map(str, labels[:5]))
-    return f"class {few}" if len(labels) == 1 else f"classes {few}{f' and {len(labels) - 5} more' if len(labels) > 5 else ''}"
+    return (
+        f"class {few}"
+        if len(labels) == 1
+        else f"classes {few}{f' and {len(labels) - 5} more' if len(labels) > 5 else ''}"
+    )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import attrs
-import numpy as np
+import torch
 
 from netwright.catalogue import Needs, check
-from netwright.runs import Evidence
+from netwright.runs import Evidence, PartSummary
 from netwright.values import Finding
 
-SENTINELS = (-999.0, -9999.0, -99999.0, 999999.0)
+SENTINELS = (-1.0, -9.0, -99.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0)
 
 
 @check(
@@ -23,7 +23,9 @@ def values_that_are_not_numbers(evidence: Evidence) -> Iterator[Finding]:
     """NaN or infinite values in inputs or targets, and codes for 'missing' among a table's numbers.
 
     Looks at up to 4,096 training inputs, (N, ...), and at all targets, (N, ...).
-    Threshold: one value is enough, since one NaN in a batch makes every weight NaN.
+    Threshold: one value that is not finite is enough, since one NaN in a batch makes every weight NaN; a
+    single number in 0.5 % of a feature's values, at one end of it, at least six standard deviations of the
+    others away from them (three for -999 and its like).
     Source: Breck et al., Data Validation for Machine Learning (MLSys 2019), section 3.
     """
     assert evidence.data is not None
@@ -55,19 +57,41 @@ def values_that_are_not_numbers(evidence: Evidence) -> Iterator[Finding]:
             ideas=("fill-bad-inputs", "drop-bad-samples"),
         )
     elif train.kind == "table":
-        coded = [k for k in range(len(train.low)) if train.low[k] in SENTINELS or train.high[k] in SENTINELS]
-        far = [
-            k
-            for k in coded
-            if max(abs(train.low[k]), abs(train.high[k])) > 5 * abs(np.median(train.mean)) + 5
-        ]
-        if far:
+        coded = _coded(train)
+        if coded:
+            feature, code, share = coded[0]
             yield Finding(
                 cause="bad-values",
-                where=evidence.place("data_repairs"),
-                evidence={"features": far, "sentinel": True},
+                where=attrs.evolve(evidence.place("data_repairs"), attribute="data_repairs"),
+                evidence={
+                    "features": [k for k, _, _ in coded],
+                    "code": code,
+                    "share": share,
+                    "sentinel": True,
+                },
                 explanation=(
-                    f"Feature {far[0]} holds the code {train.low[far[0]]:g}, which reads like 'missing'."
+                    f"Feature {feature} holds {code:g} in {share:.0%} of the samples, far from all its other"
+                    " values: that reads like a code for 'missing'."
                 ),
-                ideas=("standardise-inputs",),
+                ideas=("fill-coded-inputs", "standardise-inputs"),
             )
+
+
+def _coded(part: PartSummary) -> list[tuple[int, float, float]]:
+    """(feature, code, share of the samples) of single values that repeat at one end of a feature, further
+    from the next value than ten times the spread of all others."""
+    flat = part.flat
+    found = []
+    for feature in range(min(flat.shape[1], 400)):
+        values = flat[:, feature]
+        for code in (float(part.low[feature]), float(part.high[feature])):
+            same = values == code
+            share = float(same.float().mean())
+            rest = values[~same]
+            if not 0.005 <= share <= 0.4 or int(same.sum()) < 3 or len(torch.unique(rest)) < 12:
+                continue
+            spread = float(rest.std())
+            gap = float((rest - code).abs().min())
+            if spread > 0 and gap > (3 if code in SENTINELS else 6) * spread:
+                found.append((feature, code, share))
+    return found

@@ -1,16 +1,17 @@
 """Kinds of edit that reach into the network's forward pass and its layers' settings.
 
 What stands in `forward` as a function cannot be replaced as a layer can. It is replaced while it is called: a
-`TorchFunctionMode`, open only while the user's network runs, counts the calls by name and answers the chosen ones
-otherwise. The user's code stays as it is; an edit says which call, `("softmax", 0)`, and what instead.
+`TorchFunctionMode`, open only while the user's network runs, counts the calls by name and answers the chosen
+ones otherwise. The user's code stays as it is; an edit says which call, `("softmax", 0)`, and what instead.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import attrs
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from netwright.catalogue import edit
 from netwright.recipe.edits import Wrapper, core, find_layer, leaves
 from netwright.recipe.streams import seeded
+from netwright.recipe.training import Training
 from netwright.values import Edit, UserError
 
 _TINY = 1e-6
@@ -48,6 +50,7 @@ class _Rewriting(TorchFunctionMode):
         self._network = [network]  # in a list, so that it is no submodule of anything
         self._counts: Counter[str] = Counter()
         self._depth = 0
+        self.now: tuple[str, int] | None = None  # the call being answered, by name and number
 
     def begin(self, module: nn.Module, arguments: Any) -> None:
         self._depth += 1
@@ -68,9 +71,13 @@ class _Rewriting(TorchFunctionMode):
         nth = self._counts[name]
         self._counts[name] += 1
         chosen = self.table.get((name, nth))
-        if chosen is None:
-            return func(*args, **kwargs)
-        return _answer(func, args, kwargs, chosen, self._network[0])
+        self.now = name, nth
+        try:
+            if chosen is None:
+                return func(*args, **kwargs)
+            return _answer(func, args, kwargs, chosen, self._network[0])
+        finally:
+            self.now = None
 
 
 def _answer(
@@ -90,8 +97,10 @@ def _answer(
         return func(*rest, **{**kwargs, "dim": chosen["value"]})
     if to == "dropout":
         value = chosen.get("value")
-        p = kwargs.get("p", args[1] if len(args) > 1 else 0.5) if value is None else value
-        return F.dropout(args[0], p, network.training)
+        given = args[1] if len(args) > 1 else 0.5
+        p = float(kwargs.get("p", given) if value is None else value)
+        inputs: Any = next(iter(args))
+        return F.dropout(inputs, p, network.training)
     raise UserError(f"edit: rewrite-calls knows no {to!r}")
 
 
@@ -103,8 +112,14 @@ def _guarded(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         sign = torch.where(args[1] < 0, -1.0, 1.0)
         return func(first, args[1] + sign * _TINY, *args[2:], **kwargs)
     if name in ("norm", "std", "var", "cdist", "normalize"):
-        return func(first + _TINY * torch.linspace(1, 2, first.numel()).to(first).reshape(first.shape), *args[1:], **kwargs)
-    return func(first.abs() + _TINY if name in ("sqrt", "rsqrt", "log") else first + _TINY, *args[1:], **kwargs)
+        return func(
+            first + _TINY * torch.linspace(1, 2, first.numel()).to(first).reshape(first.shape),
+            *args[1:],
+            **kwargs,
+        )
+    return func(
+        first.abs() + _TINY if name in ("sqrt", "rsqrt", "log") else first + _TINY, *args[1:], **kwargs
+    )
 
 
 @edit("rewrite-calls", on="network")
@@ -113,8 +128,9 @@ def rewrite_calls(
 ) -> nn.Module:
     """The chosen calls of forward, each (name, how many of that name came before it), answered otherwise.
 
-    `to` is `identity`, an activation in place of the call, `then relu` after it, `dim` (the axis `value`), `dropout`
-    (with p `value`, off in evaluation), or `guarded` (away from where the derivative is not finite).
+    `to` is `identity`, an activation in place of the call, `then relu` after it, `dim` (the axis `value`),
+    `dropout` (with p `value`, off in evaluation), or `guarded` (away from where the derivative is not
+    finite).
     """
     inner = core(network)
     rewriting = getattr(inner, "_netwright_rewriting", None)
@@ -141,6 +157,32 @@ def set_layer(
     return network
 
 
+class HoldsAll:
+    """An optimizer of the user's making that is then given the parameters that it left out."""
+
+    def __init__(self, make: Any) -> None:
+        self.make = make
+
+    def __call__(self, parameters: Any, **settings: Any) -> torch.optim.Optimizer:
+        wanted = list(parameters)
+        optimizer = self.make(wanted, **settings)
+        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        missing = [p for p in wanted if id(p) not in held]
+        if missing:
+            optimizer.add_param_group({"params": missing})
+        return optimizer
+
+
+@edit("hold-all-parameters", on="training")
+def hold_all_parameters(training: Training) -> Training:
+    """The optimizer gets every parameter that requires a gradient."""
+    return (
+        training
+        if isinstance(training.optimizer, str)
+        else attrs.evolve(training, optimizer=HoldsAll(training.optimizer))
+    )
+
+
 @edit("quiet-statistics", on="network")
 def quiet_statistics(network: nn.Module, *, layers: Sequence[str], seed: int = 0) -> nn.Module:
     """The named normalisations stay in evaluation mode, so that their statistics do not move."""
@@ -155,28 +197,25 @@ def _in_evaluation(module: nn.Module, arguments: Any) -> None:
 
 @edit("replace-normalisation", on="network")
 def replace_normalisation(network: nn.Module, *, layers: Sequence[str], seed: int = 0) -> nn.Module:
-    """Batch normalisation by one within each sample: group normalisation of one group for (N, C, ...), which for (N, C)
-    is layer normalisation."""
+    """Batch normalisation by one within each sample: group normalisation of one group for (N, C, ...), which
+    for (N, C) is layer normalisation."""
     inner = core(network)
     for layer in layers:
-        width = int(getattr(find_layer(network, layer), "num_features"))
+        width: Any = find_layer(network, layer).num_features
         parent, _, child = layer.rpartition(".")
-        setattr(inner.get_submodule(parent), child, nn.GroupNorm(1, width))
+        setattr(inner.get_submodule(parent), child, nn.GroupNorm(1, int(width)))
     return network
 
 
 @edit("adopt-layers", on="network")
 def adopt_layers(network: nn.Module, *, seed: int = 0) -> nn.Module:
-    """Layers kept in plain lists, tuples and dictionaries become parts of the network, so that they are trained."""
+    """Layers kept in plain lists, tuples and dictionaries become parts of the network, so that they are
+    trained."""
     for module in list(core(network).modules()):
-        found = {}
+        found: dict[str, nn.Module | nn.Parameter] = {}
         for name, value in list(vars(module).items()):
-            if name.startswith("_"):
-                continue
-            held = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
-            for k, item in enumerate(held):
-                if isinstance(item, (nn.Module, nn.Parameter)):
-                    found[f"{name}_{k}"] = item
+            if name not in _REGISTERED and isinstance(value, (list, tuple, Mapping)):
+                found |= {f"{name}_{path}": item for path, item in _held(value)}
         for name, item in found.items():
             if isinstance(item, nn.Module):
                 module.add_module(name, item)
@@ -185,8 +224,21 @@ def adopt_layers(network: nn.Module, *, seed: int = 0) -> nn.Module:
     return network
 
 
+_REGISTERED = ("_modules", "_parameters", "_buffers")
+
+
+def _held(value: Any) -> Iterator[tuple[str, nn.Module | nn.Parameter]]:
+    """Layers and parameters in a plain container, however deep, by their places in it."""
+    items = value.values() if isinstance(value, Mapping) else value
+    for k, item in enumerate(items):
+        if isinstance(item, (nn.Module, nn.Parameter)):
+            yield str(k), item
+        elif isinstance(item, (list, tuple, Mapping)):
+            yield from ((f"{k}_{path}", found) for path, found in _held(item))
+
+
 class BlankedInputs(Wrapper):
-    """Chosen input values (a flat index into one sample) replaced by their training mean before the network."""
+    """Chosen input values (a flat index into one sample) replaced by their training mean, for the network."""
 
     index: Tensor
     fill: Tensor
@@ -210,6 +262,45 @@ def blank_inputs(
     return BlankedInputs(network, torch.tensor(list(index)), torch.tensor(list(fill)))
 
 
+class FilledCode(Wrapper):
+    """A code for 'missing' in some columns (N, F) replaced before the network; `scale` then brings the column
+    to unit size, since its own scaling was thrown by the code."""
+
+    index: Tensor
+    fill: Tensor
+    scale: Tensor
+
+    def __init__(self, network: nn.Module, index: Tensor, code: float, fill: Tensor, scale: Tensor) -> None:
+        super().__init__(network)
+        self.code = code
+        self.register_buffer("index", index)
+        self.register_buffer("fill", fill)
+        self.register_buffer("scale", scale)
+
+    def forward(self, inputs: Tensor) -> Any:
+        columns = inputs[:, self.index]
+        known = torch.where(columns == self.code, self.fill.to(inputs.dtype), columns)
+        changed = inputs.clone()
+        changed[:, self.index] = (known - self.fill) / self.scale
+        return self.network(changed)
+
+
+@edit("fill-code", on="network")
+def fill_code(
+    network: nn.Module,
+    *,
+    features: Sequence[int],
+    code: float,
+    fill: Sequence[float],
+    std: Sequence[float],
+    seed: int = 0,
+) -> nn.Module:
+    """A code for 'missing' becomes its column's mean, and the column is standardised by its true values."""
+    return FilledCode(
+        network, torch.tensor(list(features)), code, torch.tensor(list(fill)), torch.tensor(list(std))
+    )
+
+
 @edit("together", on="edits")
 def together(*, edits: Sequence[Mapping[str, Any]]) -> tuple[Edit, ...]:
     """Several edits that only make sense as one."""
@@ -229,10 +320,11 @@ _RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
 def scale_width(
     network: nn.Module, *, factor: float, first: Sequence[str], last: Sequence[str], seed: int = 0
 ) -> nn.Module:
-    """Every hidden layer `factor` times as wide; `first` read the inputs and `last` give the outputs, whose widths stay.
+    """Every hidden layer `factor` times as wide; `first` read the inputs and `last` give the outputs, whose
+    widths stay.
 
-    Initialised anew as torch does, each layer from a stream of its own. Raises `UserError` for a layer whose width
-    cannot be told; a forward that has sizes written into it then fails on its first batch.
+    Initialised anew as torch does, each layer from a stream of its own. Raises `UserError` for a layer whose
+    width cannot be told; a forward that has sizes written into it then fails on its first batch.
     """
     inner = core(network)
     for name, module in list(leaves(network)):
@@ -244,9 +336,29 @@ def scale_width(
             raise UserError(f"edit: the width of layer {name!r}, a {type(module).__name__}, cannot be scaled")
         if not name:
             raise UserError("edit: a network of a single layer has no hidden width")
+        _start_alike(module, new)
         parent, _, child = name.rpartition(".")
         setattr(inner.get_submodule(parent), child, new.to(next(module.parameters()).device))
     return network
+
+
+@torch.no_grad()
+def _start_alike(old: nn.Module, new: nn.Module) -> None:
+    """Give the new layer initial values of the old one's mean, and of its spread for the new fan-in: a change
+    of width is to change nothing else."""
+    known = dict(old.named_parameters(recurse=False))
+    for name, parameter in new.named_parameters(recurse=False):
+        values = known[name].detach().float()
+        if values.numel() < 8 and bool(values.any()):
+            continue  # too few numbers to tell a mean and a spread by
+        mean, std = float(values.mean()), float(values.std()) if values.numel() > 1 else 0.0
+        if parameter.ndim > 1:
+            fan_in = values[0].numel() / max(1, parameter[0].numel())
+            std *= fan_in**0.5
+            mean *= fan_in
+        own = float(parameter.std()) if parameter.numel() > 1 else 0.0
+        centered = (parameter - parameter.mean()) * (std / own) if own > 0 else torch.zeros_like(parameter)
+        parameter.copy_(centered + mean)
 
 
 def _times(width: int, factor: float) -> int:
@@ -258,14 +370,15 @@ def _scaled(module: nn.Module, factor: float, first: bool, last: bool) -> nn.Mod
     if kind in _WIDTHS:
         given, made = (int(getattr(module, n)) for n in _WIDTHS[kind])
         widths = given if first else _times(given, factor), made if last else _times(made, factor)
+        has_bias = getattr(module, "bias", None) is not None
         if isinstance(module, nn.Linear):
-            return nn.Linear(*widths, bias=module.bias is not None)
-        groups = int(getattr(module, "groups"))
+            return nn.Linear(*widths, bias=has_bias)
+        groups = int(getattr(module, "groups", 1))
         if groups == given and groups > 1:
             groups = widths[0]
         names = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
         options = {n: getattr(module, n) for n in names}
-        return kind(*widths, groups=groups, bias=getattr(module, "bias") is not None, **options)
+        return kind(*widths, groups=groups, bias=has_bias, **options)
     if isinstance(module, _RECURRENT):
         if module.proj_size or last:
             return None
@@ -276,7 +389,9 @@ def _scaled(module: nn.Module, factor: float, first: bool, last: bool) -> nn.Mod
             options["nonlinearity"] = module.nonlinearity
         return kind(given, _times(module.hidden_size, factor), **options)
     if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
-        return kind(_times(module.num_features, 1 if first else factor), eps=module.eps, momentum=module.momentum)
+        return kind(
+            _times(module.num_features, 1 if first else factor), eps=module.eps, momentum=module.momentum
+        )
     if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) == 1:
         return nn.LayerNorm(_times(module.normalized_shape[0], 1 if first else factor), eps=module.eps)
     if isinstance(module, nn.GroupNorm):

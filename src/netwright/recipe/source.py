@@ -87,8 +87,8 @@ def layer_places() -> Generator[dict[int, Birthplace], None, None]:
 
 
 def layer_lines(network: Any) -> dict[str, Birthplace]:
-    """The lines that assign the layers of a network already built, by the layer's name; read from the source of the
-    classes that hold them, so layers made in a loop or by another function have none."""
+    """The lines that assign the layers of a network already built, by the layer's name; read from the source
+    of the classes that hold them, so layers made in a loop or by another function have none."""
     places: dict[str, Birthplace] = {}
     for name, module in network.named_modules():
         for attribute, born in _assignments(type(module)).items():
@@ -110,10 +110,20 @@ def _assignments(kind: type) -> dict[str, Birthplace]:
     tree = _parsed(textwrap.dedent("".join(lines)))
     found: dict[str, Birthplace] = {}
     for node in ast.walk(tree) if tree else ():
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets
+            if isinstance(node, ast.Assign)
+            else [node.target]
+            if isinstance(node, ast.AnnAssign)
+            else []
+        )
         for target in targets:
-            if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self":
-                found.setdefault(target.attr, Birthplace(file, first + node.lineno - 1))
+            if (
+                isinstance(target, ast.Attribute)
+                and isinstance(target.value, ast.Name)
+                and target.value.id == "self"
+            ):
+                found.setdefault(target.attr, Birthplace(file, first + target.lineno - 1))
     return found
 
 

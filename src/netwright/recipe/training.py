@@ -154,6 +154,14 @@ class Training:
                 f"training: {self.optimizer} does not take these settings ({wrong}); change or drop them"
             ) from wrong
 
+    @property
+    def loss_name(self) -> str | None:
+        """The loss by its name, also where it was given as torch's class or function; `None` for the user's
+        own."""
+        if isinstance(self.loss, str):
+            return self.loss
+        return _NAMES.get(getattr(self.loss, "__name__", type(self.loss).__name__))
+
     def make_loss(self) -> Callable[[Any, Tensor], Tensor]:
         """`loss(outputs, targets)`, a scalar; the same arithmetic as torch's function of that name."""
         if self.loss is None:
@@ -182,6 +190,24 @@ class Training:
         return _SCHEDULE[self.schedule](done)
 
 
+_NAMES = {
+    "CrossEntropyLoss": "cross_entropy",
+    "cross_entropy": "cross_entropy",
+    "NLLLoss": "nll",
+    "nll_loss": "nll",
+    "BCELoss": "bce",
+    "binary_cross_entropy": "bce",
+    "BCEWithLogitsLoss": "bce_with_logits",
+    "binary_cross_entropy_with_logits": "bce_with_logits",
+    "MSELoss": "mse",
+    "mse_loss": "mse",
+    "L1Loss": "l1",
+    "l1_loss": "l1",
+    "HuberLoss": "huber",
+    "SmoothL1Loss": "huber",
+    "huber_loss": "huber",
+    "smooth_l1_loss": "huber",
+}
 _SCHEDULE: dict[str, Callable[[float], float]] = {
     "constant": lambda done: 1.0,
     "linear": lambda done: max(0.0, 1.0 - done),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,9 +22,9 @@ from netwright.runs.evidence import (
     ParameterState,
 )
 from netwright.runs.forward import outputs_of
-from netwright.runs.operations import LOSS_NAMES, Operations, Recorder
+from netwright.runs.operations import LOSS_NAMES, Recorder
 from netwright.runs.subject import Subject, first_batch
-from netwright.runs.taps import LayerState, Tap
+from netwright.runs.taps import Tap
 
 __all__ = ["Start", "describe_outputs", "examine_batch", "examine_start", "first_batch", "parameter_state"]
 
@@ -85,6 +86,7 @@ def _optimizer(subject: Subject) -> OptimizerEvidence | None:
 def _pass(subject: Subject) -> BatchEvidence:
     network = subject.network
     network.train()
+    network.zero_grad(set_to_none=True)  # of a network in use: what is measured is this pass alone
     first = next(t for _, t in tree_tensors(subject.inputs))
     known: dict[str, Any] = {
         "size": len(subject.targets),
@@ -110,16 +112,15 @@ def _pass(subject: Subject) -> BatchEvidence:
             error = BatchError(stage, type(raised).__name__, str(raised), raised, running)
         layers = tap.states()
     if recorder.outputs is not None:
-        try:
+        with contextlib.suppress(TypeError, StopIteration):  # what it returned holds no tensor
             known |= describe_outputs(outputs_of(recorder.outputs).detach())
-        except (TypeError, StopIteration):
-            pass
     operations = recorder.operations()
     if operations.loss_call is not None:
         known["loss_name"] = LOSS_NAMES[operations.loss_call.name]
     held = {id(p) for g in subject.optimizer.param_groups for p in g["params"]} if subject.optimizer else None
     parameters = tuple(
-        parameter_state(name, p, held is None or id(p) in held) for name, p in core(network).named_parameters()
+        parameter_state(name, p, held is None or id(p) in held)
+        for name, p in core(network).named_parameters()
     )
     if error is None and subject.optimizer is not None:
         known["loss_after"] = _loss_after(subject)

@@ -39,8 +39,8 @@ SHAPING = (
 class PartSummary:
     """One part of the data, from up to `LOOKED_AT` samples spread over it; `size` is the true number.
 
-    `inputs` (M, ...) are those looked at, the largest tensor where there are several, and `positions` (M,) their
-    row numbers in the part.
+    `inputs` (M, ...) are those looked at, the largest tensor where there are several, and `positions` (M,)
+    their row numbers in the part.
 
     `mean`, `std`, `low`, `high` (F,) are per feature of a table, per channel of images and series;
     `bad_inputs` and `bad_targets` count samples with values that are not finite, `bad_rows` are rows of such;
@@ -82,7 +82,8 @@ class PartSummary:
 
 @frozen(eq=False)
 class DataEvidence:
-    """The parts summarised; `task` as inferred. `test` is not looked at. Not `whole`: one batch stands for both."""
+    """The parts summarised; `task` as inferred. `test` is not looked at. Not `whole`: one batch stands for
+    both."""
 
     train: PartSummary
     val: PartSummary

@@ -1,8 +1,8 @@
 """What a forward pass computes, operation by operation, whether it was written as a layer or as a function.
 
 Layers are not enough to know a network: activations, softmax and `.detach()` mostly stand in `forward` as
-functions. One pass under a `TorchFunctionMode` notes every call with what it reads, the layer that was running
-and the line of the user's source, and leaves the network and its results as they are.
+functions. One pass under a `TorchFunctionMode` notes every call with what it reads, the layer that was
+running and the line of the user's source, and leaves the network and its results as they are.
 """
 
 from __future__ import annotations
@@ -22,13 +22,39 @@ from torch.overrides import TorchFunctionMode
 from netwright.recipe.edits import core
 from netwright.recipe.rewiring import call_name
 from netwright.recipe.source import Birthplace, is_ours
-from netwright.runs.taps import fires_by_unit
+from netwright.runs.taps import fires_by_unit, unrecorded
 
 WEIGHTED = frozenset(
-    "linear bilinear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d".split()
+    [
+        "linear",
+        "bilinear",
+        "conv1d",
+        "conv2d",
+        "conv3d",
+        "conv_transpose1d",
+        "conv_transpose2d",
+        "conv_transpose3d",
+    ]
 )
-RECURRENT = frozenset("lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell".split())
-RECTIFIERS = frozenset("relu relu6 leaky_relu prelu elu selu celu gelu silu mish rrelu threshold".split())
+RECURRENT = frozenset(
+    ["lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"]
+)
+RECTIFIERS = frozenset(
+    [
+        "relu",
+        "relu6",
+        "leaky_relu",
+        "prelu",
+        "elu",
+        "selu",
+        "celu",
+        "gelu",
+        "silu",
+        "mish",
+        "rrelu",
+        "threshold",
+    ]
+)
 BOUNDED = {
     "sigmoid": (0.0, 1.0),
     "hardsigmoid": (0.0, 1.0),
@@ -44,17 +70,87 @@ BOUNDED = {
     "log_softmax": (float("-inf"), 0.0),
 }
 _SHAPING = frozenset(
-    "view reshape flatten squeeze unsqueeze permute transpose t contiguous expand expand_as repeat cat stack"
-    " getitem select narrow split chunk unbind to float type type_as clone unflatten movedim swapaxes roll"
-    " dropout dropout1d dropout2d dropout3d feature_dropout alpha_dropout identity pad requires_grad_ detach"
-    " data cuda cpu view_as reshape_as mt tensor_split tile repeat_interleave gather index_select flip".split()
+    [
+        "view",
+        "reshape",
+        "flatten",
+        "squeeze",
+        "unsqueeze",
+        "permute",
+        "transpose",
+        "t",
+        "contiguous",
+        "expand",
+        "expand_as",
+        "repeat",
+        "cat",
+        "stack",
+        "getitem",
+        "select",
+        "narrow",
+        "split",
+        "chunk",
+        "unbind",
+        "to",
+        "float",
+        "type",
+        "type_as",
+        "clone",
+        "unflatten",
+        "movedim",
+        "swapaxes",
+        "roll",
+        "dropout",
+        "dropout1d",
+        "dropout2d",
+        "dropout3d",
+        "feature_dropout",
+        "alpha_dropout",
+        "identity",
+        "pad",
+        "requires_grad_",
+        "detach",
+        "data",
+        "cuda",
+        "cpu",
+        "view_as",
+        "reshape_as",
+        "mt",
+        "tensor_split",
+        "tile",
+        "repeat_interleave",
+        "gather",
+        "index_select",
+        "flip",
+    ]
 )
 _LINEAR = _SHAPING | frozenset(
-    "add sub neg radd rsub iadd isub mean sum batch_norm avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d"
-    " adaptive_avg_pool2d adaptive_avg_pool3d interpolate upsample fold unfold cumsum".split()
+    [
+        "add",
+        "sub",
+        "neg",
+        "radd",
+        "rsub",
+        "iadd",
+        "isub",
+        "mean",
+        "sum",
+        "batch_norm",
+        "avg_pool1d",
+        "avg_pool2d",
+        "avg_pool3d",
+        "adaptive_avg_pool1d",
+        "adaptive_avg_pool2d",
+        "adaptive_avg_pool3d",
+        "interpolate",
+        "upsample",
+        "fold",
+        "unfold",
+        "cumsum",
+    ]
 )
-_SCALING = frozenset("mul div rmul truediv rtruediv imul idiv itruediv".split())
-_MATMUL = frozenset("matmul rmatmul mm bmm addmm baddbmm einsum".split())
+_SCALING = frozenset(["mul", "div", "rmul", "truediv", "rtruediv", "imul", "idiv", "itruediv"])
+_MATMUL = frozenset(["matmul", "rmatmul", "mm", "bmm", "addmm", "baddbmm", "einsum"])
 LOSS_NAMES = {
     "cross_entropy": "cross_entropy",
     "nll_loss": "nll",
@@ -65,19 +161,49 @@ LOSS_NAMES = {
     "huber_loss": "huber",
     "smooth_l1_loss": "huber",
 }
-_LOOKED_FOR = ("dim", "p", "training", "dtype", "momentum", "normalized_shape", "reduction", "label_smoothing")
-_LEAVING = frozenset("item numpy tolist float array".split())
+_LOOKED_FOR = (
+    "dim",
+    "p",
+    "training",
+    "dtype",
+    "momentum",
+    "normalized_shape",
+    "num_groups",
+    "reduction",
+    "label_smoothing",
+)
+_OVER_AN_AXIS = frozenset(
+    [
+        "softmax",
+        "log_softmax",
+        "softmin",
+        "mean",
+        "sum",
+        "prod",
+        "cumsum",
+        "std",
+        "var",
+        "max",
+        "min",
+        "amax",
+        "amin",
+        "median",
+        "logsumexp",
+    ]
+)
+_LEAVING = frozenset(["item", "numpy", "tolist", "float", "array"])
 _MOST = 20_000
 
 
 @frozen
 class Operation:
     """One call. `reads` and `makes` number the values of the pass; `parameters` are those it was given by
-    name; `settings` holds `dim`, `p`, `training` and the like where the call has them. `cuts` says that what it
-    read had a gradient and what it made has none; a call that leaves torch (`item`, `numpy`) makes value -1. `nth` counts the calls of the
-    same name since the network was entered, from 0. `hidden` says that it multiplies by a parameter that the network does not list
-    as its own. Of activations: `dead`, the share of units that are 0 for every input, `saturated`, the share of
-    values within 2 % of the ends of their range."""
+    name; `settings` holds `dim`, `p`, `training` and the like where the call has them. `cuts` says that
+    what it read had a gradient and what it made has none; a call that leaves torch (`item`, `numpy`) makes
+    value -1. `nth` counts the calls of the same name since the network was entered, from 0, and is -1 for
+    one that an edit put there. `hidden` says that it multiplies by a parameter that the network does not
+    list as its own. Of activations: `dead`, the share of units that are 0 for every input, `saturated`,
+    the share of values within 2 % of the ends of their range."""
 
     name: str
     layer: str
@@ -174,9 +300,9 @@ class Operations:
 
 
 class Recorder(TorchFunctionMode):
-    """`with Recorder(network) as recorder: loss = run()` notes the calls of a pass through `network` and of what
-    follows it; `recorder.operations()` gives them, `recorder.outputs` what the network returned, also where
-    the pass was ended by an exception."""
+    """`with Recorder(network) as recorder: loss = run()` notes the calls of a pass through `network` and of
+    what follows it; `recorder.operations()` gives them, `recorder.outputs` what the network returned, also
+    where the pass was ended by an exception."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -216,6 +342,8 @@ class Recorder(TorchFunctionMode):
             self._entered = True
             for value in _tensors((arguments, named)):
                 self._inputs.add(self._number(value))
+        if module is self._inner:
+            self._counts.clear()
         self._stack.append(self._modules.get(id(module), ""))
 
     def _leave(self, module: nn.Module, arguments: Any, result: Any) -> None:
@@ -238,8 +366,7 @@ class Recorder(TorchFunctionMode):
         if len(self._calls) >= _MOST or not self._entered:
             return func(*args, **kwargs)
         name = call_name(func)
-        nth = self._counts[name]
-        self._counts[name] += 1
+        nth = self._nth(name)
         given = _tensors((args, kwargs))
         reads = tuple(
             dict.fromkeys(
@@ -251,15 +378,21 @@ class Recorder(TorchFunctionMode):
         parameters = tuple(self._parameters[id(t)] for t in given if id(t) in self._parameters)
         wanted = torch.is_grad_enabled() or self._grad
         tracked = wanted and any(t.requires_grad for t in given)
-        result = func(*args, **kwargs)
+        try:
+            result = func(*args, **kwargs)
+        except Exception:
+            if name in LOSS_NAMES:  # what was asked for is known, though it could not be answered
+                self._calls.append(Operation(name, self._stack[-1], _user_line(), reads, -1, (), nth=nth))
+            raise
         made = _tensors(result)
-        if not made and tracked and name in _LEAVING:
-            self._calls.append(Operation(name, self._stack[-1], _user_line(), reads, -1, (), cuts=True))
+        if not made and (tracked or reads) and name in _LEAVING:
+            self._calls.append(Operation(name, self._stack[-1], _user_line(), reads, -1, (), cuts=tracked))
         if made and (reads or parameters):
             settings = _settings(name, func, args, kwargs)
             place = _user_line()
             hidden = any(
-                isinstance(t, nn.Parameter) and id(t) not in self._parameters and t.requires_grad for t in given
+                isinstance(t, nn.Parameter) and id(t) not in self._parameters and t.requires_grad
+                for t in given
             )
             for value in made:
                 call = Operation(
@@ -278,6 +411,14 @@ class Recorder(TorchFunctionMode):
                 )
                 self._calls.append(call)
         return result
+
+    def _nth(self, name: str) -> int:
+        """The number of this call as `rewrite-calls` counts; -1 for one that an edit put there."""
+        answered = getattr(getattr(self._inner, "_netwright_rewriting", None), "now", None)
+        if answered is not None:
+            return answered[1] if answered[0] == name else -1
+        self._counts[name] += 1
+        return self._counts[name] - 1
 
     def _known(self, value: Tensor) -> bool:
         return id(value) in self._numbers
@@ -311,7 +452,7 @@ def _activity(name: str, value: Tensor) -> tuple[float | None, float | None]:
     """Shares of dead units and of saturated values of an activation's result (B, ...)."""
     if not value.is_floating_point() or value.ndim < 2 or value.numel() == 0:
         return None, None
-    with torch.no_grad(), torch._C.DisableTorchFunction():
+    with torch.no_grad(), unrecorded():
         if name in RECTIFIERS:
             alive = fires_by_unit(value.detach().float())
             return float(1 - alive.sum() / alive.numel()), None
@@ -341,10 +482,11 @@ def _settings(name: str, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, 
     for key, value in zip(names, args, strict=False):
         if key in _LOOKED_FOR and not isinstance(value, Tensor):
             found.setdefault(key, value)
-    if name in ("softmax", "log_softmax") and "dim" not in found:
-        whole = next((a for a in args[1:] if isinstance(a, int)), None)
-        if whole is not None:
-            found["dim"] = whole
+    if "dim" not in found and name in _OVER_AN_AXIS:
+        given = (kwargs.get("axis"), *args[1:])
+        axis = next((a for a in given if isinstance(a, (int, tuple, list)) and not isinstance(a, bool)), None)
+        if axis is not None:
+            found["dim"] = axis if isinstance(axis, int) else tuple(axis)
     return found
 
 
@@ -352,7 +494,8 @@ _TORCH = str(Path(torch.__file__).resolve().parent)
 
 
 def _user_line() -> Birthplace:
-    """The innermost frame of the user's between torch's and ours; none where a layer was called by torch alone."""
+    """The innermost frame of the user's between torch's and ours; none where a layer was called by torch
+    alone."""
     frame = inspect.currentframe()
     noting = True  # still in the frames that note the call
     while frame is not None:

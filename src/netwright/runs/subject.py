@@ -55,16 +55,14 @@ class Subject:
             targets.to(move),
             settings.make_optimizer(network),
             loss,
-            settings.loss if isinstance(settings.loss, str) else None,
+            settings.loss_name,
             recipe,
         )
 
     def copy(self) -> Subject:
         """The same with a network and an optimizer of its own. Raises what cannot be copied raises."""
         network, optimizer = copy.deepcopy((self.network, self.optimizer))
-        return Subject(
-            network, self.inputs, self.targets, optimizer, self.loss, self.loss_name, self.recipe
-        )
+        return Subject(network, self.inputs, self.targets, optimizer, self.loss, self.loss_name, self.recipe)
 
     def outputs(self, inputs: Any = None) -> Tensor:
         """What the network gives for `inputs`, for its own batch unless others are given."""
@@ -84,12 +82,16 @@ def first_batch(recipe: Recipe, seed: int) -> tuple[Any, Tensor]:
 
 @contextmanager
 def untouched(network: nn.Module, optimizer: torch.optim.Optimizer | None, seed: int = 0) -> Generator[None]:
-    """For the block the global generators are seeded; after it they, the weights, buffers, gradients, modes and
-    the optimizer's state are as they were."""
+    """For the block the global generators are seeded; after it they, the weights, buffers, gradients, modes
+    and the optimizer's state are as they were."""
     weights = {name: value.detach().clone() for name, value in network.state_dict(keep_vars=True).items()
                if isinstance(value, Tensor)}  # fmt: skip
     live = dict(network.state_dict(keep_vars=True))
-    buffers = {name: (b, b.detach().clone()) for name, b in network.named_buffers()}
+    buffers = [
+        (module, name, buffer, buffer.detach().clone())
+        for module in network.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
     modes = [(module, module.training) for module in network.modules()]
     gradients = [
         (p, p.grad, None if p.grad is None else p.grad.detach().clone(), p.requires_grad)
@@ -103,7 +105,8 @@ def untouched(network: nn.Module, optimizer: torch.optim.Optimizer | None, seed:
         with torch.no_grad():
             for name, value in weights.items():
                 live[name].copy_(value)
-            for buffer, value in buffers.values():
+            for module, name, buffer, value in buffers:
+                setattr(module, name, buffer)  # forward may have put another in its place
                 buffer.copy_(value)
         for module, training in modes:
             module.training = training

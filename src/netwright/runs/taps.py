@@ -50,6 +50,11 @@ class LayerState:
     histogram: tuple[int, ...] | None = None
 
 
+def unrecorded() -> Any:
+    """For the block no `TorchFunctionMode` sees what is called: nobody else's record of calls shows ours."""
+    return torch._C.DisableTorchFunction()  # pyright: ignore[reportPrivateUsage] - there is no public name
+
+
 class Hook:
     """A hook of ours on something of the user's: silent while torch compiles what it is on, and in every copy
     of it, by `copy.deepcopy` or by pickle."""
@@ -110,7 +115,7 @@ class Tap:
             self._order.append(name)
         self._seen[name] = (module, tuple(given.shape) if given is not None else None, tuple(output.shape))
         values = self._values[name] = {}
-        with torch.no_grad(), torch._C.DisableTorchFunction():  # nobody else's record of calls shows ours
+        with torch.no_grad(), unrecorded():
             floating = output.detach()
             if floating.is_floating_point():
                 floating = floating.float()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -264,7 +265,7 @@ def probe_view(result: ProbeResult) -> RenderableType:
     for n, (name, value) in enumerate(result.answer.items()):
         shown = f"{value:.4g}" if isinstance(value, float) else str(value)
         if len(shown) > 300:
-            shown = f"{len(value)} values"
+            shown = f"{len(cast(list[Any], value))} values"
         lines.append(row("answer" if n == 0 else "", text(f"{name.replace('_', ' ')}  {shown}")))
     lines += [blank(), text(sentences.spent_words(result.spent), "dim")]
     return narrow(group(*lines))

@@ -7,7 +7,7 @@ statistics are constants; letters: B samples, T positions, K outputs.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -38,7 +38,8 @@ class Mixing:
 
 
 def batch_mixing(subject: Subject, seed: int = 0) -> Mixing | None:
-    """Gradient of one sample's output with respect to the inputs of the other samples, and of later positions.
+    """Gradient of one sample's output with respect to the inputs of the other samples, and of later
+    positions.
 
     Whole-number inputs are rolled along the batch instead. `None` where the batch has a single sample or the
     outputs have no row for each.
@@ -71,10 +72,11 @@ def _by_gradient(used: Subject, inputs: Any, size: int, seed: int) -> Mixing | N
     weights = torch.randn(outputs[0].shape, generator=_generator(seed)).to(outputs)
     worst = 0.0
     for row in (0, size // 2):
-        given = torch.autograd.grad((outputs[row] * weights).sum(), leaves, retain_graph=True, allow_unused=True)
+        given = gradients_of((outputs[row] * weights).sum(), leaves, keep=True)
         own = max((float(g[row].abs().max()) for g in given if g is not None), default=0.0)
         rest = max(
-            (float(torch.cat([g[:row], g[row + 1 :]]).abs().max()) for g in given if g is not None), default=0.0
+            (float(torch.cat([g[:row], g[row + 1 :]]).abs().max()) for g in given if g is not None),
+            default=0.0,
         )
         worst = max(worst, rest / own if own > 0 else float(rest > 0))
     return Mixing(worst)
@@ -130,8 +132,8 @@ class InputUse:
 
 
 def input_use(subject: Subject, seed: int = 0) -> InputUse | None:
-    """Which parts of the input reach the output: by gradient for numbers, by rolling along the batch for whole
-    numbers and masks. `None` where the network gives no gradient."""
+    """Which parts of the input reach the output: by gradient for numbers, by rolling along the batch for
+    whole numbers and masks. `None` where the network gives no gradient."""
     used = _quiet(subject)
     size = min(ROWS, len(subject.targets))
     inputs = tree_map(lambda t: t[:size], subject.inputs)
@@ -146,8 +148,8 @@ def input_use(subject: Subject, seed: int = 0) -> InputUse | None:
             mask = _used_by_rolling(used, inputs, largest, size)
     if mask is None or mask.ndim == 0:
         return None
-    shares = [float(mask.movedim(axis, 0).flatten(1).any(1).float().mean()) if mask.ndim > 1 else float(mask.float().mean())
-              for axis in range(mask.ndim)]  # fmt: skip
+    by_axis = [mask.movedim(axis, 0).reshape(width, -1).any(1) for axis, width in enumerate(mask.shape)]
+    shares = [float(used_there.float().mean()) for used_there in by_axis]
     axis = min(range(mask.ndim), key=lambda k: shares[k])
     return InputUse(float(mask.float().mean()), shares[axis], axis, unused, mask.numel())
 
@@ -158,10 +160,21 @@ def _used_by_gradient(used: Subject, inputs: Any, largest: Tensor, seed: int) ->
     if not outputs.requires_grad:
         return None
     weights = torch.randn(outputs.shape, generator=_generator(seed)).to(outputs)
-    given = torch.autograd.grad((outputs * weights).sum(), leaf, allow_unused=True)[0]
-    if given is None:
-        return torch.zeros(largest.shape[1:], dtype=torch.bool)
-    return (given != 0).any(0).cpu()
+    given = gradients_of((outputs * weights).sum(), [leaf])[0]
+    mask = torch.zeros_like(largest[0], dtype=torch.bool) if given is None else (given != 0).any(0)
+    return None if _moves_all_the_same(used, inputs, largest, mask) else mask.cpu()
+
+
+def _moves_all_the_same(used: Subject, inputs: Any, largest: Tensor, mask: Tensor) -> bool:
+    """Whether outputs move with the values that have no gradient: it is cut on the way, and tells nothing."""
+    if bool(mask.all()):
+        return False
+    changed = torch.where(mask, largest, largest.roll(1, 0))
+    with torch.no_grad():
+        outputs, again = used.outputs(inputs), used.outputs(inputs)
+        moved = used.outputs(tree_map(lambda t: changed if t is largest else t, inputs))
+    noise = float((again - outputs).abs().max())
+    return _beyond(float((moved - outputs).abs().max()), noise) > 0
 
 
 def _used_by_rolling(used: Subject, inputs: Any, name: str, size: int) -> Tensor | None:
@@ -221,8 +234,9 @@ class _Constant(nn.Module):
 
 
 def start_loss(subject: Subject, seed: int = 0) -> StartLoss | None:
-    """The loss at initialisation against its expected value: log(K) for K even classes, the mean square of the
-    targets for a squared error. Source: Karpathy, A Recipe for Training Neural Networks (2019), step 2."""
+    """The loss at initialisation against its expected value: log(K) for K even classes, the mean square of
+    the targets for a squared error. Source: Karpathy, A Recipe for Training Neural Networks (2019), step
+    2."""
     used = _quiet(subject)
     with torch.no_grad(), seeded(seed, "start loss"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -243,9 +257,11 @@ class LossExtremes:
 
 
 def loss_extremes(subject: Subject, seed: int = 0) -> LossExtremes | None:
-    """The loss of outputs far apart and of batches of a single class, where the ordinary outputs give a finite one.
+    """The loss of outputs far apart and of batches of a single class, where the ordinary outputs give a
+    finite one.
 
-    Of torch's own losses by name nothing is asked: they are finite. `None` for one that replaces forward as well.
+    Of torch's own losses by name nothing is asked: they are finite. `None` for one that replaces forward as
+    well.
     """
     recipe = subject.recipe
     if recipe is not None and isinstance(recipe.settings.loss, str):
@@ -262,7 +278,8 @@ def loss_extremes(subject: Subject, seed: int = 0) -> LossExtremes | None:
             return bool(torch.isfinite(used.loss(_Constant(made), used.inputs, targets)).all())
 
         if not finite(outputs, used.targets):
-            return LossExtremes()
+            sound = bool(torch.isfinite(outputs).all()) and bool(torch.isfinite(used.targets.float()).all())
+            return LossExtremes(("an ordinary batch of finite outputs and targets",) if sound else ())
         unit = float(outputs.min()) >= 0 and float(outputs.max()) <= 1
         signs = torch.ones_like(outputs)
         signs.reshape(-1)[::2] = -1
@@ -271,14 +288,44 @@ def loss_extremes(subject: Subject, seed: int = 0) -> LossExtremes | None:
             if not finite(far, used.targets):
                 failing.append("outputs of 0 and 1" if unit else "outputs of ±60")
                 break
+        blown = _blown_up(used, outputs)
+        if blown is not None:
+            failing.append(blown)
         flat = used.targets.reshape(len(used.targets), -1)
-        if flat.shape[1] == 1:
+        if flat.shape[1] == 1 and not used.targets.is_floating_point():
             for value in flat.unique()[:10]:
                 rows = (flat[:, 0] == value).nonzero()[:, 0]
                 if not finite(outputs[rows], used.targets[rows]):
                     failing.append(f"a batch in which every target is {float(value):g}")
                     break
     return LossExtremes(tuple(failing))
+
+
+def _blown_up(used: Subject, outputs: Tensor) -> str | None:
+    """A target near 0 whose loss alone is a thousand times the usual, though the output is no further from
+    it."""
+    if not used.targets.is_floating_point() or used.targets[0].numel() != 1 or outputs[0].numel() != 1:
+        return None
+    every = used.targets if used.recipe is None else used.recipe.training_samples.targets().to(used.targets)
+    every = every.reshape(-1)
+    every = every[torch.isfinite(every)]
+    nearest = every[every.abs().argsort()[:32]]
+    usual = every[:: max(1, len(every) // 32)][:32]
+
+    def loss(target: Tensor) -> float:  # of an output that is one standard deviation off
+        goal = target.reshape(used.targets[:1].shape)
+        made = (goal + every.std()).reshape(outputs[:1].shape)
+        return float(used.loss(_Constant(made), used.inputs, goal))
+
+    middle = float(torch.tensor([loss(t) for t in usual]).median())
+    for target in nearest:
+        value = loss(target)
+        if middle > 0 and not value < 1e3 * middle:
+            return (
+                f"a target of {float(target):.2g}, where it is a thousand times larger than for as large an"
+                " error elsewhere"
+            )
+    return None
 
 
 @frozen
@@ -333,7 +380,7 @@ def gradient_check(subject: Subject, seed: int = 0) -> GradientCheck | None:
         try:
             loss = used.loss(used.network, inputs, targets)
             parameters = [(n, p) for n, p in core(used.network).named_parameters() if p.requires_grad]
-            given = torch.autograd.grad(loss, [p for _, p in parameters], allow_unused=True)
+            given = gradients_of(loss, [p for _, p in parameters])
         except (RuntimeError, TypeError):
             return None
         worst, layer = 0.0, ""
@@ -377,8 +424,8 @@ def _handwritten(loss: Tensor) -> tuple[str, ...]:
 
 @frozen
 class Precision:
-    """The batch in the recipe's precision against float32: shares of gradients that are exactly 0 in each, and
-    whether the outputs and the gradients of each are finite."""
+    """The batch in the recipe's precision against float32: shares of gradients that are exactly 0 in each,
+    and whether the outputs and the gradients of each are finite."""
 
     zero: float
     zero_in_full: float
@@ -425,8 +472,13 @@ def _gradients(used: Subject, inputs: Any, targets: Tensor) -> list[Tensor]:
     loss = used.loss(used.network, inputs, targets)
     if not loss.requires_grad:
         return []
-    given = torch.autograd.grad(loss, parameters, allow_unused=True)
+    given = gradients_of(loss, parameters)
     return [g.detach() for g in given if g is not None]
+
+
+def gradients_of(of: Tensor, inputs: Sequence[Tensor], keep: bool = False) -> list[Tensor | None]:
+    """The gradients by each of `inputs`; `None` where there is none."""
+    return list(torch.autograd.grad(of, inputs, retain_graph=keep, allow_unused=True))
 
 
 def _zero(gradients: list[Tensor]) -> float:

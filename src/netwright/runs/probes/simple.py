@@ -14,20 +14,24 @@ from netwright.runs.evidence import DataEvidence, PartSummary
 
 MOST_ROWS, MOST_FEATURES = 1500, 400
 NEIGHBOURS = 5
+Array = NDArray[np.float64]
 
 
 @frozen(eq=False)
 class SimpleModels:
     """Validation skill (0 for ignoring the inputs, 1 for perfect) of a linear model and of the five nearest
     neighbours on standardised inputs, and what chance gives them: the highest skill of either over
-    permutations of the labels. `neighbour_votes` (M, C) are the shares of each class among the neighbours of
-    a training sample, itself left out; `rows` (M,) its row."""
+    permutations of the labels. `neighbour_votes` (M, C) are the shares of each class among the neighbours
+    of a training sample, itself left out, `linear_odds` (M, C) those of a linear model fitted without it;
+    `rows` (M,) its row. `linear_errors` is that model's error rate on the `judged` validation samples."""
 
     linear: float
     neighbours: float
     by_chance: float
     neighbour_votes: NDArray[np.float64] = field(factory=lambda: np.empty((0, 0)))
     linear_odds: NDArray[np.float64] = field(factory=lambda: np.empty((0, 0)))
+    linear_errors: float | None = None
+    judged: int = 0
     rows: NDArray[np.int64] = field(factory=lambda: np.empty(0, dtype=np.int64))
 
     @property
@@ -49,7 +53,10 @@ def simple_models(data: DataEvidence, yardstick: Yardstick, seed: int = 0) -> Si
     width = max(x.shape[1], v.shape[1])
     x, v = _padded(x, width), _padded(v, width)
     x, v = _standardised(x, v, seed)
-    y, goal = _targets(data.train, rows, task.name), _targets(data.val, _spread(data.val.looked_at, MOST_ROWS), task.name)
+    y, goal = (
+        _targets(data.train, rows, task.name),
+        _targets(data.val, _spread(data.val.looked_at, MOST_ROWS), task.name),
+    )
     known, judged = np.isfinite(x).all(1), np.isfinite(v).all(1)
     if task.name == "regression":
         known, judged = known & np.isfinite(y).all(1), judged & np.isfinite(goal).all(1)
@@ -90,7 +97,10 @@ def _standardised(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """By the training part; more than 400 features are projected at random (Johnson–Lindenstrauss)."""
     with np.errstate(all="ignore"):
-        mean, std = np.nanmean(np.where(np.isfinite(x), x, np.nan), 0), np.nanstd(np.where(np.isfinite(x), x, np.nan), 0)
+        mean, std = (
+            np.nanmean(np.where(np.isfinite(x), x, np.nan), 0),
+            np.nanstd(np.where(np.isfinite(x), x, np.nan), 0),
+        )
     std = np.where(std > 1e-12, std, 1.0)
     x, v = ((a - mean) / std for a in (x, v))
     if x.shape[1] > MOST_FEATURES:
@@ -107,13 +117,16 @@ def _targets(part: PartSummary, rows: NDArray[np.int64], task: str) -> NDArray[n
     return labels_of(chosen).cpu().numpy()
 
 
-def _regression(x: NDArray[np.float64], y: NDArray[np.float64], v: NDArray[np.float64], goal: NDArray[np.float64], seed: int) -> SimpleModels:  # fmt: skip
+def _regression(x: Array, y: Array, v: Array, goal: Array, seed: int) -> SimpleModels:
     from sklearn.linear_model import Ridge
     from sklearn.neighbors import KNeighborsRegressor
 
     def skill(guess: NDArray[np.float64]) -> float:
         spread = ((goal - y.mean(0)) ** 2).mean(0)
-        return max(-1.0, float(1 - (((guess.reshape(goal.shape) - goal) ** 2).mean(0) / np.maximum(spread, 1e-12)).mean()))
+        return max(
+            -1.0,
+            float(1 - (((guess.reshape(goal.shape) - goal) ** 2).mean(0) / np.maximum(spread, 1e-12)).mean()),
+        )
 
     def both(y: NDArray[np.float64]) -> tuple[float, float]:
         near = KNeighborsRegressor(min(NEIGHBOURS, len(x))).fit(x, y).predict(v)
@@ -125,7 +138,7 @@ def _regression(x: NDArray[np.float64], y: NDArray[np.float64], v: NDArray[np.fl
     return SimpleModels(linear, near, chance)
 
 
-def _classes(x: NDArray[np.float64], y: NDArray[np.float64], v: NDArray[np.float64], goal: NDArray[np.float64], rows: NDArray[np.int64], seed: int) -> SimpleModels:  # fmt: skip
+def _classes(x: Array, y: Array, v: Array, goal: Array, rows: NDArray[np.int64], seed: int) -> SimpleModels:
     from sklearn.linear_model import LogisticRegression, RidgeClassifier
     from sklearn.model_selection import cross_val_predict
     from sklearn.neighbors import NearestNeighbors
@@ -146,7 +159,7 @@ def _classes(x: NDArray[np.float64], y: NDArray[np.float64], v: NDArray[np.float
         return np.stack([(codes[found] == k).mean(1) for k in range(len(names))], 1)
 
     def linear(codes: NDArray[np.int64]) -> float:
-        return skill(RidgeClassifier(alpha=max(1.0, 0.01 * len(x))).fit(x, codes).predict(v))
+        return skill(np.asarray(RidgeClassifier(alpha=max(1.0, 0.01 * len(x))).fit(x, codes).predict(v)))
 
     order = np.random.default_rng(seed)
     chance = 0.0
@@ -155,23 +168,27 @@ def _classes(x: NDArray[np.float64], y: NDArray[np.float64], v: NDArray[np.float
         chance = max(chance, linear(shuffled), skill(votes(nearest_of_val, shuffled).argmax(1)))
     # The sample itself is its own nearest neighbour; it is left out of its votes.
     others = np.where(nearest[:, :1] == np.arange(len(x))[:, None], nearest[:, 1:], nearest[:, :-1])
-    odds = np.empty((0, 0))
+    odds, errors = np.empty((0, 0)), None
     if np.bincount(codes).min() >= 3:
-        odds = cross_val_predict(LogisticRegression(C=0.1, max_iter=100), x, codes, cv=3, method="predict_proba")
+        model = LogisticRegression(C=0.1, max_iter=100)
+        odds = np.asarray(cross_val_predict(model, x, codes, cv=3, method="predict_proba"))
+        errors = float((names[model.fit(x, codes).predict(v)] != goal).mean())
     return SimpleModels(
         max(linear(codes), -1.0),
         skill(votes(nearest_of_val, codes).argmax(1)),
         chance,
         votes(others, codes),
         odds,
+        errors,
+        len(goal),
         rows,
     )
 
 
 @frozen
 class LabelShift:
-    """The shift of the labels along the source (0 for none) under which nearest neighbours answer best, and their
-    skill then."""
+    """The shift of the labels along the source (0 for none) under which nearest neighbours answer best, and
+    their skill then."""
 
     shift: int
     skill: float
@@ -185,17 +202,25 @@ def label_shift(recipe: Recipe, data: DataEvidence, seed: int = 0) -> LabelShift
     samples = recipe.training_samples
     index = getattr(samples, "index", None)
     task = data.task
-    if index is None or task.name not in ("classification", "binary", "regression") or data.train.looked_at < data.train.size:
+    if (
+        index is None
+        or task.name not in ("classification", "binary", "regression")
+        or data.train.looked_at < data.train.size
+    ):
         return None
     rows = np.arange(data.train.size)
     x = features(data.train, rows)
-    finite = np.isfinite(x).all(1)
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(x).all(1))
     x = (x - x[finite].mean(0)) / np.where(x[finite].std(0) > 1e-12, x[finite].std(0), 1.0)
     y = _targets(data.train, rows, task.name).reshape(len(rows), -1)[:, 0]
     place = {int(source): row for row, source in enumerate(index)}
     best = LabelShift(0, -1.0)
     for shift in (0, 1, -1, 2, -2):
-        pairs = [(row, place[int(index[row]) + shift]) for row in rows if int(index[row]) + shift in place and finite[row]]
+        pairs = [
+            (row, place[int(index[row]) + shift])
+            for row in rows
+            if int(index[row]) + shift in place and finite[row]
+        ]
         if len(pairs) < 40:
             continue
         a, b = (np.array(side) for side in zip(*pairs, strict=True))

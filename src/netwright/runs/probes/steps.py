@@ -21,8 +21,8 @@ RATES = (1e-3, 1e-2)
 
 @frozen
 class OverfitBatch:
-    """The smallest loss that training on one batch of `rows` samples reached in `steps` steps of Adam, against
-    the loss before it; `skill` is that of the outputs then (1 is all learnt by heart)."""
+    """The smallest loss that training on one batch of `rows` samples reached in `steps` steps of Adam,
+    against the loss before it; `skill` is that of the outputs then (1 is all learnt by heart)."""
 
     start: float
     reached: float
@@ -32,7 +32,9 @@ class OverfitBatch:
     steps: int
 
 
-def overfit_batch(recipe: Recipe, *, seed: int = 0, steps: int = 100, device: str = "cpu") -> OverfitBatch | None:
+def overfit_batch(
+    recipe: Recipe, *, seed: int = 0, steps: int = 100, device: str = "cpu"
+) -> OverfitBatch | None:
     """Learn one small batch by heart, at two rates of Adam with everything of the recipe but its optimizer.
 
     `None` for a recipe that replaces forward and loss whole, or whose loss is not finite.
@@ -73,7 +75,8 @@ def overfit_batch(recipe: Recipe, *, seed: int = 0, steps: int = 100, device: st
             if math.isnan(reached):
                 continue
             skill = max(
-                _skill(metric, recipe, _outputs(network, inputs, training), targets) for training in (True, False)
+                _skill(metric, recipe, _outputs(network, inputs, training), targets)
+                for training in (True, False)
             )
             found = OverfitBatch(start, reached, skill, rate, rows, steps)
             if best is None or found.skill > best.skill:
@@ -105,13 +108,17 @@ class Altered:
     steps: int
 
 
-def shuffled_labels(recipe: Recipe, *, seed: int = 0, steps: int = 300, device: str = "cpu") -> Altered | None:
+def shuffled_labels(
+    recipe: Recipe, *, seed: int = 0, steps: int = 300, device: str = "cpu"
+) -> Altered | None:
     """True labels against labels dealt out anew: where both train alike, the labels say nothing about the
     inputs. Source: Zhang et al., Understanding deep learning requires rethinking generalization (2017)."""
     return _altered(recipe, seed, steps, device, labels=True)
 
 
-def constant_inputs(recipe: Recipe, *, seed: int = 0, steps: int = 300, device: str = "cpu") -> Altered | None:
+def constant_inputs(
+    recipe: Recipe, *, seed: int = 0, steps: int = 300, device: str = "cpu"
+) -> Altered | None:
     """Real inputs against the same first sample for all: where both train alike, the inputs are not used.
 
     Source: Karpathy, A Recipe for Training Neural Networks (2019), 'input-independent baseline'.
@@ -125,7 +132,9 @@ def _altered(recipe: Recipe, seed: int, steps: int, device: str, *, labels: bool
         return None
     plain = _short(recipe, seed, steps, device, lambda x, t, rows: (x, t))
     targets = samples.targets()
-    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(stream(seed, "shuffled labels")))
+    order = torch.randperm(
+        len(targets), generator=torch.Generator().manual_seed(stream(seed, "shuffled labels"))
+    )
     first = tree_map(lambda t: t[:1], samples.head(1)[0])
     if labels:
         other = _short(recipe, seed, steps, device, lambda x, t, rows: (x, targets[order][rows].to(t.device)))

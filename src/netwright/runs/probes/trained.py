@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,19 +12,19 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from netwright.recipe import Recipe, seeded, stream, tree_map
+from netwright.recipe import Recipe, labels_of, seeded, stream, tree_map
 from netwright.runs.forward import forward, outputs_of, predict
 from netwright.runs.run import Run
 
 ROWS = 512
 REGIONS = 4
-HANGS = 0.3
+HANGS, GAP = 0.3, 0.15
 
 
 @frozen(eq=False)
 class TrainedModes:
-    """Skill on the same training samples in training mode and in evaluation mode; `outputs` (N, ...) are those of
-    the validation part in evaluation mode."""
+    """Skill on the same training samples in training mode and in evaluation mode; `outputs` (N, ...) are
+    those of the validation part in evaluation mode."""
 
     training: float
     evaluation: float
@@ -65,7 +65,9 @@ def trained_modes(recipe: Recipe, run: Run, seed: int = 0, device: str = "cpu") 
             for rows in order.split(size):
                 if training and len(rows) < 2:
                     rows = order[-2:]
-                    outputs.append(outputs_of(forward(network, tree_map(lambda t, r=rows: t[r], inputs)))[-1:])
+                    outputs.append(
+                        outputs_of(forward(network, tree_map(lambda t, r=rows: t[r], inputs)))[-1:]
+                    )
                     continue
                 outputs.append(outputs_of(forward(network, tree_map(lambda t, r=rows: t[r], inputs))))
             made = torch.cat(outputs)
@@ -101,8 +103,8 @@ class Shortcut:
 
 @frozen
 class Situations:
-    """Where a network fails: `slices`, the worst first, `shortcut` if its training skill hangs on one part of the input
-    that validation does not gain from, and all `parts` looked at."""
+    """Where a network fails: `slices`, the worst first, `shortcut` if its training skill hangs on one part of
+    the input that validation does not gain from, and all `parts` looked at."""
 
     slices: tuple[Slice, ...] = ()
     shortcut: Shortcut | None = None
@@ -111,8 +113,9 @@ class Situations:
 
 @torch.no_grad()
 def situations(recipe: Recipe, run: Run, seed: int = 0, device: str = "cpu") -> Situations | None:
-    """Permute one feature, channel or region of the inputs at a time in training and in validation; and compare slices of
-    validation: classes, values of table columns, clusters of the network's own last hidden layer.
+    """Permute one feature, channel or region of the inputs at a time in training and in validation; and
+    compare slices of validation: classes, values of table columns, clusters of the network's own last
+    hidden layer.
 
     `None` without weights, or for inputs that are not one tensor of numbers.
     Source: Breiman, Random Forests (2001), section 10; Eyuboglu et al., Domino (2022).
@@ -137,35 +140,45 @@ def situations(recipe: Recipe, run: Run, seed: int = 0, device: str = "cpu") -> 
     with seeded(seed, "situations"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parts: list[Shortcut] = []
+        found: Shortcut | None = None
         if inputs.is_floating_point():
             base_train, base_val = skill(train_inputs, train_goal), skill(inputs, goal)
-            for name, index in _parts(inputs):
+
+            def dealt(name: str, index: Tensor) -> Shortcut:
                 falls = [
                     base - skill(_dealt(x, index, seed), y)
                     for x, y, base in ((train_inputs, train_goal, base_train), (inputs, goal, base_val))
                 ]
-                parts.append(Shortcut(name, tuple(index[:4096].tolist()), *falls))
-            gap = base_train - base_val
-        else:
-            gap = 0.0
+                return Shortcut(name, tuple(index.tolist()), *falls)
+
+            named = _parts(inputs)
+            parts = [dealt(name, index) for name, index in named]
+            if base_train - base_val >= GAP:
+                found = _shortcut(parts, dealt)
         slices = _slices(recipe, network, each, device)
-    return Situations(slices, _shortcut(parts, gap), tuple(parts))
+    return Situations(slices, found, tuple(parts))
 
 
-def _shortcut(parts: list[Shortcut], gap: float) -> Shortcut | None:
-    """The part that training hangs on far more than validation, where it stands out from the other parts."""
-    if gap < 0.15 or len(parts) < 2:
+def _shortcut(parts: list[Shortcut], dealt: Callable[[str, Tensor], Shortcut]) -> Shortcut | None:
+    """The part, or the few parts together, that training hangs on and validation does not gain from."""
+    suspected = [
+        p for p in parts if p.in_training - p.in_validation > 0.05 and p.in_validation < 0.35 * p.in_training
+    ]
+    if not suspected or 2 * len(suspected) > len(parts):
         return None
-    ranked = sorted(parts, key=lambda p: -(p.in_training - p.in_validation))
-    first, second = ranked[0], ranked[1]
-    excess = first.in_training - first.in_validation
-    stands_out = excess > 2 * max(0.05, second.in_training - second.in_validation)
-    return first if first.in_training >= HANGS and excess >= 0.15 and stands_out else None
+    whole = suspected[0]
+    if len(suspected) > 1:
+        index = torch.tensor(sorted({k for part in suspected for k in part.index}))
+        shown = " and ".join(p.name for p in suspected[:2])
+        more = f" and {len(suspected) - 2} more" if len(suspected) > 2 else ""
+        whole = dealt(f"{shown}{more}", index)
+    holds = whole.in_training >= HANGS and whole.in_validation < 0.35 * whole.in_training
+    return whole if holds else None
 
 
 def _parts(inputs: Tensor) -> list[tuple[str, Tensor]]:
-    """Names and flat indices of the parts of one input: features of a table, a grid of regions of an image, channels or
-    stretches of a series."""
+    """Names and flat indices of the parts of one input: features of a table, a grid of regions of an image,
+    channels or stretches of a series."""
     shape = inputs.shape[1:]
     flat = torch.arange(int(np.prod(shape))).reshape(shape)
     if len(shape) == 1:
@@ -173,10 +186,12 @@ def _parts(inputs: Tensor) -> list[tuple[str, Tensor]]:
         return [(f"feature {k}", flat[k : k + 1]) for k in chosen]
     if len(shape) == 3:
         rows, columns = (np.array_split(np.arange(n), min(REGIONS, n)) for n in shape[1:])
-        return [
-            (f"the region of rows {r[0]}–{r[-1]} and columns {c[0]}–{c[-1]}", flat[:, r[0] : r[-1] + 1, c[0] : c[-1] + 1].reshape(-1))
-            for r in rows for c in columns
-        ]  # fmt: skip
+        found = []
+        for r in rows:
+            for c in columns:
+                name = f"the region of rows {r[0]}–{r[-1]} and columns {c[0]}–{c[-1]}"
+                found.append((name, flat[:, r[0] : r[-1] + 1, c[0] : c[-1] + 1].reshape(-1)))
+        return found
     if len(shape) == 2:
         stretches = np.array_split(np.arange(shape[0]), min(8, shape[0]))
         found = [(f"positions {s[0]}–{s[-1]}", flat[s[0] : s[-1] + 1].reshape(-1)) for s in stretches]
@@ -215,13 +230,21 @@ def _slices(recipe: Recipe, network: nn.Module, each: NDArray[np.float64], devic
     return tuple(sorted(found, key=lambda s: s.score - s.rest)[:5])
 
 
-def _members(recipe: Recipe, network: nn.Module, device: str, size: int) -> list[tuple[str, str, NDArray[np.bool_]]]:
+def _members(
+    recipe: Recipe, network: nn.Module, device: str, size: int
+) -> list[tuple[str, str, NDArray[np.bool_]]]:
     """(what a slice has in common, what the rest has, (N,) who is in it)."""
     val = recipe.data.parts.val
     inputs, _ = val.head(size)
     if not isinstance(inputs, Tensor) or len(inputs) != size:
         return []
     found: list[tuple[str, str, NDArray[np.bool_]]] = []
+    if recipe.yardstick.task.name in ("classification", "binary"):
+        labels = labels_of(val.targets()).cpu().numpy()
+        names = recipe.data.parts.classes
+        for k in np.unique(labels)[:50]:
+            name = names[k] if names and 0 <= k < len(names) else k
+            found.append((f"the class is {name}", f"the class is not {name}", labels == k))
     flat = inputs.reshape(size, -1).float().numpy()
     features = getattr(recipe.data, "features", None)
     if inputs.ndim == 2:
@@ -238,8 +261,11 @@ def _members(recipe: Recipe, network: nn.Module, device: str, size: int) -> list
     if embedded is not None and size >= 200:
         from sklearn.cluster import KMeans
 
-        names = KMeans(min(8, size // 50), n_init=2, random_state=0).fit_predict(embedded)
-        found += [(f"the network's own cluster {k}", f"the other clusters", names == k) for k in np.unique(names)]
+        clusters: Any = KMeans
+        names = clusters(min(8, size // 50), n_init=2, random_state=0).fit_predict(embedded)
+        found += [
+            (f"the network's own cluster {k}", "the other clusters", names == k) for k in np.unique(names)
+        ]
     return found
 
 
@@ -249,7 +275,9 @@ def _embedding(network: nn.Module, inputs: Tensor, device: str) -> NDArray[np.fl
     if not layers:
         return None
     kept: list[Tensor] = []
-    handle = layers[-1].register_forward_pre_hook(lambda m, given: kept.append(given[0].detach().reshape(len(given[0]), -1).cpu()))
+    handle = layers[-1].register_forward_pre_hook(
+        lambda m, given: kept.append(given[0].detach().reshape(len(given[0]), -1).cpu())
+    )
     try:
         for part in inputs.split(512):
             forward(network, part.to(device))
