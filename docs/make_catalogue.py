@@ -27,7 +27,7 @@ Generated from docstrings by `make docs`; each entry is one function, and yours 
 
 ## Checks
 
-A check sees evidence and names a cause. What it can be confused with is shown beside its finding.
+A check sees evidence and names a cause. Thresholds, sources and measured rates are in [diagnosis](diagnosis.md).
 
 {checks}
 ## Ideas
@@ -44,11 +44,8 @@ What ideas, repairs and later surgery are made of; recipes carry them by id.
 
 
 def _check(check: Check) -> str:
-    summary, rest = _parts(check.function)
-    return (
-        f"### {check.id}\n\n{summary}\n\n{rest}\n\n*Needs:* {check.needs.words()}."
-        f" *Can be confused with:* {check.confuses}.\n"
-    )
+    summary, _ = _parts(check.function)
+    return f"- [**{check.id}**](diagnosis.md#{check.id}): {summary}"
 
 
 def _idea(idea: Idea) -> str:

@@ -34,7 +34,11 @@ def ratios(lines: Iterable[dict[str, Any]]) -> dict[str, tuple[float, int, int, 
     causes = {c for line in lines for c in (*line.get("causes", []), *fired(line))}
     for cause in sorted(causes):
         planted = [cause in (*line.get("causes", []), *line.get("also", [])) for line in lines]
-        own = [cause in line.get("causes", []) for line in lines]
+        # An equivalent counts where it is what the check saw; where not, nothing is held against the check.
+        own = [
+            cause in line.get("causes", []) or (p and cause in fired(line))
+            for p, line in zip(planted, lines, strict=True)
+        ]
         hits = sum(p and cause in fired(line) for p, line in zip(own, lines, strict=True))
         other = sum(not p and cause in fired(line) for p, line in zip(planted, lines, strict=True))
         counts[cause] = [hits, sum(own), other, len(lines) - sum(planted)]

@@ -419,7 +419,14 @@ def _conclude(
         before = after = (found.evidence.run,)
     test_before = test_after = None
     test = None
-    if look is not None and before and before[0].weights is not None and recipe.data.parts.test is not None:
+    own = claims or found.recipe is recipe  # else the one run is of the repaired recipe alone
+    if (
+        look is not None
+        and own
+        and before
+        and before[0].weights is not None
+        and recipe.data.parts.test is not None
+    ):
         test, test_before, test_after = score_test(recipe, current, before, after, look, tools.device)
         yield TestScored(test.looks, test.samples, test.effect, test.low, test.high, test_before, test_after)
     outcome = _outcome(state, found, before, after, claims)

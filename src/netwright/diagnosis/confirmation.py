@@ -133,7 +133,8 @@ def confirm(
         yield ConfirmationEnded(finding)
         if cures:
             break  # one is confirmed: it is applied and the network diagnosed again before the next
-    if not cures:
+    alone = any(f.confirmation.get("gone_on") == SEEDS for f in settled.values())
+    if not cures and not alone:  # one that goes with another cause's repair as well is no pair
         extra = [Finding(cause, confidence=0.0) for f in leading[:1] for cause in rivals(f.cause)]
         known = {f.cause for f in leading}
         entered = [*leading, *(f for f in extra if f.cause not in known and repairs(f.cause))][:PAIRED]

@@ -13,7 +13,7 @@ from netwright.values import Finding
 DROPS, SMOOTHS, DECAYS = 0.65, 0.5, 2.0
 ADAPTIVE = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta")
 DECOUPLED = ("AdamW",)
-FEW_UPDATES = 60
+FEW_UPDATES = 30
 
 
 @check(
@@ -276,8 +276,8 @@ def batches_too_large_or_too_small(evidence: Evidence) -> Iterator[Finding]:
 
     Looks at the number of updates of the whole training, at the batch size against the number of samples, and
     at the run: skill on its own training data, and the noise of the loss from step to step against its level.
-    Threshold: at most 60 updates in batches of a tenth of the data or more, with a skill under 0.9 (0.97
-    where the loss still falls); or batches of at most 2 samples with a skill under 0.9.
+    Threshold: at most 30 updates in batches of a quarter of the data or more, or batches of at most 2
+    samples, with a skill under 0.9.
     Source: Masters and Luschi, Revisiting Small Batch Training (2018); Keskar et al., On Large-Batch Training
     (2017).
     """
@@ -289,7 +289,7 @@ def batches_too_large_or_too_small(evidence: Evidence) -> Iterator[Finding]:
     numbers = {"updates": run.steps, "batch_size": size, "samples": len(samples), "training_skill": skill}
     place = evidence.place("batch_size")
     written = evidence.attribute("batch_size").source
-    if run.steps <= FEW_UPDATES and size * 10 >= len(samples) and not run.diverged:
+    if run.steps <= FEW_UPDATES and size * 4 >= len(samples) and not run.diverged:
         yield Finding(
             "batch-size",
             place,

@@ -13,7 +13,7 @@ from netwright.catalogue import Needs, check
 from netwright.runs import Evidence, SimpleModels
 from netwright.values import Finding
 
-NOISE, WORSE, ANYWHERE = 0.06, 0.08, 0.8
+NOISE, WORSE, ANYWHERE, KNOWS = 0.06, 0.08, 0.8, 0.35
 
 
 def _could_be_better(evidence: Evidence) -> bool:
@@ -31,6 +31,7 @@ class Doubts:
     errors: float
     in_validation: float
     judged: int
+    known: float
 
     @property
     def noisy(self) -> bool:
@@ -49,7 +50,7 @@ class Doubts:
             ** 0.5
         )
         worse = self.errors - rate > max(WORSE, error) and self.where_sure > 0.5 * self.errors
-        return worse or self.where_sure > ANYWHERE * self.errors
+        return worse or (self.known >= KNOWS and self.where_sure > ANYWHERE * self.errors)
 
 
 def doubts(simple: SimpleModels, labels: NDArray[np.int64]) -> Doubts | None:
@@ -65,7 +66,12 @@ def doubts(simple: SimpleModels, labels: NDArray[np.int64]) -> Doubts | None:
     own = votes[np.arange(len(votes)), given]
     rejected = wrong & (votes.argmax(1) == guess) & (own <= 0.2)
     return Doubts(
-        rejected, float(wrong[surest].mean()), float(wrong.mean()), simple.linear_errors, simple.judged
+        rejected,
+        float(wrong[surest].mean()),
+        float(wrong.mean()),
+        simple.linear_errors,
+        simple.judged,
+        simple.best,
     )
 
 
