@@ -172,6 +172,60 @@ def every_output_the_same(evidence: Evidence) -> Iterator[Finding]:
 
 
 @check(
+    "less-than-simple",
+    needs=Needs.RECIPE | Needs.RUN | Needs.BATCH,
+    probes=("simple-models",),
+    when=lambda evidence: (evidence.skill("train") or 0.0) < 0.8 and not _diverged(evidence),
+    confuses="a training that is too slow or too short, which the other checks look for",
+)
+def simple_models_do_better(evidence: Evidence) -> Iterator[Finding]:
+    """A network that learns less than the simplest models make of the same data.
+
+    Looks at the validation skill of a linear model and of nearest neighbours against the network's, and at
+    the narrowest value on the way through it: the fewest numbers for one sample that any call makes, (B,
+    ...).
+    Threshold: 0.15 more skill for the simple model, with a training skill under 0.8. Where the signal goes
+    through a single number a sample it is said to collapse there, else the network cannot represent what is
+    needed.
+    Source: Karpathy, A Recipe for Training Neural Networks (2019), 'get dumb baselines'.
+    """
+    assert evidence.batch is not None and evidence.data is not None
+    answer, val = evidence.probes["simple-models"], evidence.skill("val") or 0.0
+    if answer.best < max(0.0, val) + 0.15 or answer.best < answer.by_chance + 0.15:
+        return
+    operations, size = evidence.batch.operations, evidence.batch.size
+    path = [c for c in operations.forward if c.shape and c.shape[0] == size and c.makes != operations.output]
+    narrow = next((c for c in path if int(np.prod(c.shape[1:])) == 1 and c.name not in SUMMARIES), None)
+    collapses = narrow is not None and evidence.data.task.classes > 2
+    numbers = {"simple_skill": answer.best, "validation_skill": val, "narrowest": 1 if collapses else None}
+    said = (
+        f"A linear model or nearest neighbours reach {answer.best:.2f} on validation where the network"
+        f" reaches {val:.2f}"
+    )
+    if collapses and narrow is not None:
+        text = f"{said}: {narrow.name} leaves a single number of each sample."
+        yield Finding(
+            "collapse", evidence.call_place(narrow, "pooling"), {**numbers, "narrow": True}, text, ()
+        )
+    else:
+        text = f"{said}: on its way something that they use is lost."
+        yield Finding(
+            "capacity-too-small",
+            evidence.place("width"),
+            {**numbers, "by_comparison": True},
+            text,
+            ("wider-layers",),
+        )
+
+
+SUMMARIES = ("sum", "mean", "norm", "std", "var")
+
+
+def _diverged(evidence: Evidence) -> bool:
+    return evidence.run is not None and evidence.run.diverged
+
+
+@check(
     "train-eval-gap",
     needs=Needs.BATCH,
     probes=("evaluation-modes",),

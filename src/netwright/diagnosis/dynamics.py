@@ -11,7 +11,7 @@ from netwright.runs import Evidence
 from netwright.values import Finding
 
 ABOVE, BELOW, FALLS, HARDLY = 2.0, 30.0, 0.04, 0.3
-STILL_RISING = 0.02
+STILL_RISING = 0.03
 
 
 @check(
@@ -131,7 +131,7 @@ def stopped_while_improving(evidence: Evidence) -> Iterator[Finding]:
 
     Looks at the validation metric's means over the last and the last but one fifth of the epochs, and at the
     training loss over the same.
-    Threshold: 2 % of the way from trivial to perfect gained from fifth to fifth, training loss falling, and
+    Threshold: 3 % of the way from trivial to perfect gained from fifth to fifth, training loss falling, and
     validation loss at its lowest in the last fifth.
     Source: Prechelt, Early Stopping – But When? (1998), on the reverse question.
     """

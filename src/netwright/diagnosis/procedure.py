@@ -36,6 +36,7 @@ ASKED_SEEDS = (0, 1)
 OF_DATA = Needs.DATA | Needs.PARTS | Needs.RECIPE
 PACE_STEPS = 20
 CONFIRMATION_RUNS, COPIES = 13, 4
+CERTAIN = 0.8
 SURE = 0.85
 RANGE_STEPS, RANGE_SHARE = 30, 0.04
 Propose = Callable[[Evidence, tuple[Finding, ...]], Repairs]
@@ -327,7 +328,9 @@ def _settled(
     for finding in settled.findings:
         tried = finding.confirmation.get("repair") is not None
         if finding.status == "suspected" and tried and not finding.also:
-            undecided = (finding.confirmation.get("effect") or 0.0) > 0
+            undecided = (finding.confirmation.get("effect") or 0.0) > 0 and (
+                finding.confidence or 0.0
+            ) >= CERTAIN
             finding = attrs.evolve(finding, confidence=_tried_in_vain(finding.confidence or 0.0, undecided))
         weighed.append(finding)
     weighed.sort(key=_order)

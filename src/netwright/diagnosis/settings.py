@@ -177,6 +177,9 @@ def _bound(evidence: Evidence) -> tuple[float, float] | None:
         return None
     if optimizer.kind in ADAPTIVE or optimizer.kind == "Rprop":
         return None
+    gradient = float(np.sqrt(sum((p.gradient or 0.0) ** 2 for p in batch.parameters)))
+    if not gradient > 20 * recipe.settings.clip:
+        return None  # it hardly binds: what moves little does so for another reason
     size = float(np.sqrt(sum(p.norm**2 for p in batch.parameters)))
     samples = recipe.training_samples
     steps = -(-len(samples) // recipe.settings.batch_size) * recipe.settings.epochs
@@ -289,7 +292,7 @@ def batches_too_large_or_too_small(evidence: Evidence) -> Iterator[Finding]:
     numbers = {"updates": run.steps, "batch_size": size, "samples": len(samples), "training_skill": skill}
     place = evidence.place("batch_size")
     written = evidence.attribute("batch_size").source
-    if run.steps <= FEW_UPDATES and size * 4 >= len(samples) and not run.diverged:
+    if run.steps <= FEW_UPDATES and size * 4 >= len(samples) >= 150 and not run.diverged:
         yield Finding(
             "batch-size",
             place,

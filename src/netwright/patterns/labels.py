@@ -142,7 +142,7 @@ def labels_that_do_not_belong_to_their_inputs(evidence: Evidence) -> Iterator[Fi
     simple: SimpleModels = evidence.probes["simple-models"]
     shift = evidence.probes["label-shift"]
     val, train = evidence.skill("val"), evidence.skill("train")
-    if val is None or train is None:
+    if val is None or train is None or evidence.data.train.size < 100:
         return
     place = attrs.evolve(evidence.place("data_repairs"), attribute="data_repairs")
     numbers = {

@@ -210,6 +210,35 @@ def more_data_would_help(evidence: Evidence) -> Iterator[Finding]:
     )
 
 
+@check(
+    "a-handful-of-samples",
+    needs=Needs.DATA | Needs.PARTS | Needs.RUN,
+    confuses="a task so simple that a handful of samples is enough, which is left alone",
+)
+def far_too_few_samples(evidence: Evidence) -> Iterator[Finding]:
+    """So few samples that no network could tell what they have in common.
+
+    Looks at the number of training samples, for each class or in all, and at the run's validation skill.
+    Threshold: at most 6 samples a class (40 in all for a regression), with a validation skill under 0.8 and
+    0.1 under that of training.
+    Source: Hestness et al., Deep Learning Scaling is Predictable, Empirically (2017), on the small-data
+    region.
+    """
+    assert evidence.data is not None
+    data, train, val = evidence.data, evidence.skill("train"), evidence.skill("val")
+    classes = max(2, data.task.classes) if data.task.name in ("classification", "binary") else 0
+    few = data.train.size <= (6 * classes if classes else 40)
+    if not few or train is None or val is None or val >= 0.8 or train - val < 0.1:
+        return
+    yield Finding(
+        "too-little-data",
+        evidence.place("split"),
+        {"samples": data.train.size, "classes": classes, "training_skill": train, "validation_skill": val},
+        f"There are only {data.train.size} training samples{f' for {classes} classes' if classes else ''}.",
+        ("noise-on-inputs", "more-weight-decay"),
+    )
+
+
 def _overfits(evidence: Evidence) -> bool:
     train, val = evidence.skill("train"), evidence.skill("val")
     return train is not None and val is not None and train - val > 0.15
