@@ -27,7 +27,7 @@ Generated from docstrings by `make docs`; each entry is one function, and yours 
 
 ## Checks
 
-A check sees evidence and names a cause. Thresholds, sources and measured rates are in [diagnosis](diagnosis.md).
+A check sees evidence and names a cause. Thresholds, sources and measured rates: [diagnosis](diagnosis.md).
 
 {checks}
 ## Ideas

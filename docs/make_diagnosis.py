@@ -43,8 +43,8 @@ take, is in [diagnose.md](diagnose.md).
 
 *Hit*: of the recipes in which the check's cause was planted, those of which it was said, first or further
 down. *Elsewhere*: of the faulty recipes in which neither it nor a declared equivalent was planted, those of
-which it was said all the same. *Healthy*: of the runs of healthy recipes, those of which it was said. A check of
-loops is measured by the cases of its tests, not here.
+which it was said all the same. *Healthy*: of the runs of healthy recipes, those of which it was said. A check
+of loops is measured by the cases of its tests, not here.
 
 | check | cause seen by | hit | elsewhere | healthy |
 | --- | --- | --- | --- | --- |
@@ -61,8 +61,8 @@ def _summary(document: Mapping[str, Any] | None) -> str:
         f"| {name} | {hits} of {count} = {hits / max(1, count):.1%} | {low:.1%} to {high:.1%} |"
         for name, (hits, count, low, high) in rates.items()
     )
-    return f"""{about["date"]}, reporting part, {about["recipes"]}, {about["device"]}; small recipes that train
-in seconds:
+    return f"""{about["date"]}, reporting part, {about["recipes"]}, {about["device"]}; small recipes that
+train in seconds:
 
 | | | 95 % interval |
 | --- | --- | --- |

@@ -67,8 +67,8 @@ def arrays(name: str) -> Part:
 def load(name: str) -> tuple[Part, Part, Part]:
     """Training, validation and test rows, by class shares; the split depends on the name alone."""
     x, y = arrays(name)
-    # Amounts are split by one permutation, with another seed than the one that dealt out the stored rows: the same
-    # permutation twice over would give back the order of the source.
+    # Amounts are split by one permutation, with another seed than the one that dealt out the stored rows: the
+    # same permutation twice over would give back the order of the source.
     classes = y.dtype.kind == "i"
     seed = zlib.crc32((name if classes else f"{name}, split").encode())
     rows = split(y if classes else None, len(y), seed)

@@ -1,10 +1,12 @@
 """How the network is put together: cases in which a check must fire, and near misses."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from conftest import digits_data, mlp
+import netwright as nw
+from conftest import digits_data, mlp, table_data, table_mlp
 from netwright.recipe.source import shown
 
 from . import faulty
@@ -58,6 +60,18 @@ def many(epochs=12, **settings):
     return recipe(digits_data(900), epochs=epochs, schedule="cosine", **settings)
 
 
+def quarters():
+    """Opposite quarters of a plane are of one class: no line parts them."""
+    x = np.random.default_rng(0).normal(size=(600, 2)).astype("float32")
+    return nw.Data.arrays(x, (x[:, 0] * x[:, 1] > 0).astype(int))
+
+
+def pooled_to_one():
+    return nn.Sequential(
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 32), nn.ReLU(), nn.Linear(32, 10)
+    )
+
+
 MUST_FIRE = {
     "missing-nonlinearity": {
         "linear after linear": lambda: recipe(network=faulty.NothingBetween),
@@ -82,6 +96,10 @@ MUST_FIRE = {
         "a softmax over the samples": lambda: recipe(network=faulty.SoftmaxOverSamples),
     },
     "wrong-backward": {"half a derivative": lambda: recipe(network=faulty.WrongBackward)},
+    "linear-network": {
+        "quarters of a plane": lambda: adam(quarters(), lambda: nn.Sequential(nn.Linear(2, 2)), epochs=10),
+    },
+    "less-than-simple": {"one number of an image": lambda: adam(network=pooled_to_one, epochs=10)},
     "capacity-too-small": {
         "two hidden units": lambda: adam(digits_data(900), lambda: mlp(hidden=2), epochs=40, lr=1e-2)
     },
@@ -124,6 +142,14 @@ MUST_NOT = {
     "frozen-but-moving": {
         "frozen without given weights": lambda: recipe(network=frozen_norm()),
         "nothing frozen": lambda: recipe(network=normalised),
+    },
+    "linear-network": {
+        "a layer more": lambda: adam(quarters(), lambda: mlp(2, 2), epochs=20, lr=1e-2),
+        "a line": lambda: recipe(table_data(), lambda: nn.Sequential(nn.Linear(30, 2)), epochs=10),
+    },
+    "less-than-simple": {
+        "a network that learns": lambda: many(),
+        "a table": lambda: recipe(table_data(), table_mlp),
     },
     "capacity-too-small": {
         "a network that fits": lambda: many(),

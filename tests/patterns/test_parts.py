@@ -64,6 +64,14 @@ def number(inputs=4):
     return lambda: nn.Sequential(mlp(inputs, 1), nn.Flatten(0))
 
 
+def one_feature_tells(count=12):
+    generator = np.random.default_rng(0)
+    y = np.arange(300) % 2
+    x = generator.normal(size=(300, 4)).astype("float32")
+    x[:, 0] += 12 * y - 6
+    return nw.Data((x[:count], y[:count]), (x[count:], y[count:]))
+
+
 MUST_FIRE = {
     "split-drift": {
         "validation in 0 to 255": lambda: recipe(parts(lambda x: x * 255)),
@@ -75,6 +83,7 @@ MUST_FIRE = {
         "ten samples": lambda: adam(few(800, 10), epochs=3),
         "thirty samples of a hard question": lambda: adam(few(100, 30), epochs=30),
     },
+    "a-handful-of-samples": {"thirty digits": lambda: adam(few(30), epochs=30, batch_size=8)},
     "too-little-data": {"forty digits": lambda: adam(few(60), epochs=40, batch_size=8)},
     "missing-classes": {
         "classes that training lacks": lambda: recipe(without([3, 7], "train")),
@@ -100,6 +109,12 @@ MUST_NOT = {
         "135 samples": lambda: recipe(digits_data(900)),
         "a regression": lambda: regression(),
         "a few that are all right": lambda: adam(few(800, 40), epochs=12),
+    },
+    "a-handful-of-samples": {
+        "twenty a class": lambda: adam(few(200), epochs=20),
+        "a handful that is enough": lambda: recipe(
+            one_feature_tells(), lambda: mlp(4, 2), epochs=30, batch_size=4
+        ),
     },
     "too-little-data": {
         "no gap": lambda: recipe(digits_data(900), epochs=10),

@@ -164,15 +164,17 @@ def _shortcut(parts: list[Shortcut], dealt: Callable[[str, Tensor], Shortcut]) -
     suspected = [
         p for p in parts if p.in_training - p.in_validation > 0.05 and p.in_validation < 0.35 * p.in_training
     ]
-    if not suspected or 2 * len(suspected) > len(parts):
-        return None
+    rest = max((p.in_training for p in parts if p not in suspected), default=0.0)
+    if not suspected or len(suspected) > max(1, len(parts) // 4):
+        return None  # what is learnt by heart hangs on everything a little
     whole = suspected[0]
     if len(suspected) > 1:
         index = torch.tensor(sorted({k for part in suspected for k in part.index}))
         shown = " and ".join(p.name for p in suspected[:2])
         more = f" and {len(suspected) - 2} more" if len(suspected) > 2 else ""
         whole = dealt(f"{shown}{more}", index)
-    holds = whole.in_training >= HANGS and whole.in_validation < 0.35 * whole.in_training
+    stands_out = rest < 0.5 * whole.in_training
+    holds = whole.in_training >= HANGS and stands_out and whole.in_validation < 0.35 * whole.in_training
     return whole if holds else None
 
 
