@@ -83,7 +83,7 @@ MUST_FIRE = {
         "ten samples": lambda: adam(few(800, 10), epochs=3),
         "thirty samples of a hard question": lambda: adam(few(100, 30), epochs=30),
     },
-    "a-handful-of-samples": {"thirty digits": lambda: adam(few(30), epochs=30, batch_size=8)},
+    "a-handful-of-samples": {"twenty digits": lambda: adam(few(20), epochs=30, batch_size=8)},
     "too-little-data": {"forty digits": lambda: adam(few(60), epochs=40, batch_size=8)},
     "missing-classes": {
         "classes that training lacks": lambda: recipe(without([3, 7], "train")),
