@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netwright.values import MetricName, Spent, TestEffect
+from netwright.values import Finding, MetricName, Spent, TestEffect
 from netwright.views import sentences, words
 from views.patients import DEAD, IMPROVED, TOO_HIGH, VERDICTS
 
@@ -137,3 +137,18 @@ def test_a_metric_is_explained() -> None:
 def test_what_was_spent_leaves_out_what_there_was_none_of() -> None:
     assert sentences.spent_words(Spent(98.2, 212, 0, 16)) == "1 min 38 s, 212 epochs, 16 trials"
     assert sentences.spent_words(Spent(0.4)) == "0.4 s"
+
+
+def test_a_sham_that_was_given_up_at_its_first_seed_is_said_of_that_one_seed() -> None:
+    tried = {"symptom": "the loss stops being finite", "repair": "lr 10 → 0.1", "gone_on": 5, "seeds": 5,
+             "sham": "weight decay 1e-07", "sham_gone_on": 0, "sham_seeds": 1}  # fmt: skip
+    told = words.confirmed_by(Finding("lr-too-high", confirmation=tried))
+    assert "it is gone on 5 of 5 seeds, with weight decay 1e-07 on 0 of 1 seed." in told
+
+
+def test_what_falls_short_is_told_by_its_interval_and_not_by_single_seeds() -> None:
+    tried = {"repair": "shuffle", "gone_on": None, "seeds": 5, "effect": 0.2, "low": 0.1, "high": 0.3,
+             "sham": "weight decay 1e-07", "sham_gone_on": 0, "sham_seeds": 1}  # fmt: skip
+    told = words.confirmed_by(Finding("unshuffled", confirmation=tried))
+    assert "+0.20" in told and "over 5 seeds" in told
+    assert "with weight decay 1e-07 it reaches half of that on 0 of 1 seed" in told

@@ -3,6 +3,7 @@ repair."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -110,6 +111,7 @@ def confirm(
     rival's repair. A change is looked at on one seed first; only what does something there gets the others.
     What is to be shown *not* to make the symptom go is done with as soon as one seed shows it.
     """
+    repairs = functools.cache(repairs)  # each answer builds networks, and is asked for again and again
     leading = [f for f in findings if repairs(f.cause)][:most]
     if not leading:
         return Confirmation(tuple(findings), {}, reproduced=True)
@@ -133,7 +135,7 @@ def confirm(
         yield ConfirmationEnded(finding)
         if cures:
             break  # one is confirmed: it is applied and the network diagnosed again before the next
-    alone = any(f.confirmation.get("gone_on") == SEEDS for f in settled.values())
+    alone = any(f.confirmation.get("gone") for f in settled.values())
     if not cures and not alone:  # one that goes with another cause's repair as well is no pair
         extra = [Finding(cause, confidence=0.0) for f in leading[:1] for cause in rivals(f.cause)]
         known = {f.cause for f in leading}
@@ -241,6 +243,7 @@ def _conclude(
     effect = compare_runs(arms.recipe, baseline.runs, best.runs)
     numbers = _numbers(arms, stage, baseline, best)
     status, also = finding.status, finding.also
+    numbers["gone"] = gone
     if gone:
         sham = yield from _cures_too(arms, stage, [(edit,) for edit in shams[:1]], baseline, best, "sham")
         numbers |= {
@@ -298,7 +301,8 @@ def _numbers(arms: _Arms, stage: Symptom, baseline: _Arm, best: _Arm) -> dict[st
         "effect": effect.effect,
         "low": effect.low,
         "high": effect.high,
-        "gone_on": arms.gone_on(stage, best.runs, baseline, best),
+        # What falls short is a matter of the interval, not of single seeds.
+        "gone_on": None if stage.kind == "falls short" else arms.gone_on(stage, best.runs, baseline, best),
         "runs": {"unchanged": [r.key for r in baseline.runs], "repaired": [r.key for r in best.runs]},
         "curves": {"unchanged": _curve(baseline), "repaired": _curve(best)},
     }

@@ -37,6 +37,7 @@ OF_DATA = Needs.DATA | Needs.PARTS | Needs.RECIPE
 PACE_STEPS = 20
 CONFIRMATION_RUNS, COPIES = 13, 4
 CERTAIN = 0.8
+COUNTED = "Counted in the data: a fault of what judges is not shown by a score that rises."
 SURE = 0.85
 RANGE_STEPS, RANGE_SHARE = 30, 0.04
 Propose = Callable[[Evidence, tuple[Finding, ...]], Repairs]
@@ -263,7 +264,7 @@ def _by_measurement(ranking: Ranking) -> Ranking:
     def confirmed(finding: Finding) -> Finding:
         if not finding.evidence.get("measured") or (finding.confidence or 0.0) < THRESHOLD:
             return finding
-        return attrs.evolve(finding, status="confirmed", confirmation={"by": "measurement"})
+        return attrs.evolve(finding, status="confirmed", confirmation={"sentence": COUNTED})
 
     return Ranking(tuple(map(confirmed, ranking.findings)), ranking.considered)
 

@@ -245,11 +245,15 @@ def confirmed_by(finding: Finding) -> str:
         return clean(tried["sentence"])
     seeds = tried.get("seeds") or 0
     parts = [_outcome_of("with", tried.get("repair"), tried.get("gone_on"), seeds, tried)]
+    # A sham and a rival are done with at the first seed that shows the symptom: they say of how many.
+    half = "it reaches half of that on" if tried.get("gone_on") is None else "on"
     if tried.get("sham"):
-        parts.append(_outcome_of("with", tried["sham"], tried.get("sham_gone_on"), seeds))
+        asked = tried.get("sham_seeds") or seeds
+        parts.append(_outcome_of("with", tried["sham"], tried.get("sham_gone_on"), asked, told=half))
     if tried.get("rival_repair"):
         rival = f"{tried['rival_repair']} instead ({tried.get('rival', 'a rival')})"
-        parts.append(_outcome_of("with", rival, tried.get("rival_gone_on"), seeds))
+        asked = tried.get("rival_seeds") or seeds
+        parts.append(_outcome_of("with", rival, tried.get("rival_gone_on"), asked, told=half))
     symptom = f"The symptom: {clean(tried['symptom'])}. " if tried.get("symptom") else ""
     told = ", ".join(part for part in parts if part)
     if not told:
@@ -259,12 +263,16 @@ def confirmed_by(finding: Finding) -> str:
 
 
 def _outcome_of(
-    word: str, repair: Any, gone: int | None, seeds: int, effect: Mapping[str, Any] | None = None
+    word: str,
+    repair: Any,
+    gone: int | None,
+    seeds: int,
+    effect: Mapping[str, Any] | None = None,
+    told: str = "it is gone on",
 ) -> str:
     if not repair:
         return ""
     if gone is not None:
-        told = "it is gone on" if effect is not None else "on"
         return f"{word} {clean(repair)} {told} {gone} of {plural(seeds, 'seed')}"
     if effect is None or missing(effect.get("effect")):
         return ""
