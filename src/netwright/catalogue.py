@@ -38,7 +38,6 @@ class Needs(enum.Flag):
     RUN = enum.auto()
     RANGE_TEST = enum.auto()
     LOOP = enum.auto()
-    END = enum.auto()
     PARTS = enum.auto()
 
     def words(self) -> str:

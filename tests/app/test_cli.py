@@ -1,15 +1,19 @@
 """The command line as scripts use it: one document, the documented exit code, and whose fault it is."""
 
+import contextlib
+import io
 import json
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 
-from netwright.app.cli import app
+from netwright.app.cli import _Surface, app
 from netwright.runs import Clocks
 from netwright.trials import InlineEngine
+from netwright.values import Note
 
 HEAD = """\
 import os
@@ -273,3 +277,14 @@ def test_a_muted_check_is_left_out_and_said_with_its_reason(cli, file, tmp_path)
 def test_every_verb_has_its_help(capfd, verb):
     assert not app([verb, "--help"], standalone_mode=False)
     assert "RECIPE" in capfd.readouterr().out
+
+
+def test_an_interruption_that_a_library_swallows_is_seen_at_the_next_event(monkeypatch):
+    def verb(heard):
+        with contextlib.suppress(KeyboardInterrupt):  # as a destructor would
+            signal.raise_signal(signal.SIGINT)
+        heard(Note("the next event"))
+
+    with pytest.raises(KeyboardInterrupt):
+        _Surface(False, io.StringIO()).run(verb)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from functools import partial
 
 import numpy as np
@@ -16,8 +17,8 @@ from conftest import digits_data, mlp, training
 from diagnosis import faulty
 from diagnosis.networks import Convolutional, Recurrent, Residual, Transformer, rows_of_digits
 from netwright.catalogue import Catalogue
-from netwright.runs import Recorder, Tap
-from netwright.trials import Failure, Job, LocalEngine
+from netwright.runs import Clocks, Recorder, Tap
+from netwright.trials import Failure, InlineEngine, Job, LocalEngine
 from netwright.values import Edit, UserError, from_json, to_json
 
 KINDS = Catalogue.collect().edits
@@ -351,6 +352,7 @@ def workers():
 def test_edited_recipes_train_in_a_worker_as_they_do_here(workers):
     from netwright.diagnosis.probing import trained_run
 
+    inline = InlineEngine(Clocks(time.perf_counter, time.process_time))
     jobs = [Job(with_edit(kind), 0, None, kind) for kind in EDITS]
     ended = {}
     for item in workers.run(jobs):
@@ -358,7 +360,7 @@ def test_edited_recipes_train_in_a_worker_as_they_do_here(workers):
             ended[item[0].purpose] = item[1]
     assert not [run for run in ended.values() if isinstance(run, Failure)]
     for kind, run in ended.items():
-        here = trained_run(with_edit(kind), 0, "cpu")
+        here = trained_run(with_edit(kind), 0, "cpu", inline)
         assert np.array_equal(run.epoch_loss, here.epoch_loss), kind
 
 

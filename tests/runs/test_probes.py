@@ -14,7 +14,8 @@ import netwright as nw
 from conftest import diabetes_data, digits_data, mlp, regressor, training
 from diagnosis import faulty
 from diagnosis.networks import Convolutional, Recurrent, Transformer, rows_of_digits, with_dropout
-from netwright.app.asking import NAMES, probe
+from netwright.app.asking import probe
+from netwright.diagnosis.probing import PROBES
 from netwright.runs.batch import examine_start
 from netwright.runs.probes import BATCH_PROBES, STEP_PROBES, TRAINED_PROBES
 from netwright.runs.subject import Subject
@@ -189,7 +190,7 @@ def test_inputs_that_are_not_used_teach_nothing():
 # --- by name
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("range-test", "seeds-apart")])
+@pytest.mark.parametrize("name", [n for n in PROBES if n not in ("range-test", "seeds-apart")])
 def test_every_probe_answers_by_its_name_or_says_that_it_does_not_apply(name):
     result = probe(recipe(), name)
     assert (result.answer is None) == (name in ("gradient-check", "precision", "without-augmentation"))

@@ -19,11 +19,14 @@ from netwright.recipe import Recipe, Training, load, parted, user_code
 from netwright.recipe.samples import TensorSamples, as_tensor, tree_map
 from netwright.recipe.source import layer_lines
 from netwright.recipe.task import infer_task
-from netwright.runs import DataEvidence, Evidence, outputs_of, range_test, summarise
+from netwright.runs import Clocks, DataEvidence, Evidence, outputs_of, summarise
 from netwright.runs.batch import examine_batch
 from netwright.runs.forward import forward
 from netwright.runs.subject import Subject, untouched
+from netwright.trials import InlineEngine
 from netwright.values import CheckSkipped, Finding, Spent, UserError, to_json
+
+CLOCKS = Clocks(time.perf_counter, time.process_time)
 
 
 def examine(
@@ -121,26 +124,16 @@ def probe(
 
     Raises `UserError` for a name that there is not.
     """
-    if name not in NAMES:
-        raise UserError(f"no probe {name!r}; there are {', '.join(sorted(NAMES))}")
+    if name not in probing.PROBES:
+        raise UserError(f"no probe {name!r}; there are {', '.join(sorted(probing.PROBES))}")
     if isinstance(recipe, str):
         recipe = load(recipe, extensions=extensions)
     where = device_for(device)
     began = time.perf_counter()
     with user_code(recipe.display_name):
         static = rooms.static_evidence(recipe, where)[0]
-        if name == "range-test":
-            answer: Any = range_test(recipe, seed=seed, device=where)
-        elif name == "seeds-apart":
-            answer = probing.seeds_apart(recipe, seed, where)
-        else:
-            if name in probing.AFTER_TRAINING:
-                static = attrs.evolve(static, run=probing.trained_run(recipe, seed, where))
-            answer = probing.answer(static, name, seed, where)
+        answer = probing.answer(static, name, seed, where, InlineEngine(CLOCKS))
     document = to_json(answer) if answer is not None else None
     return ProbeResult(
         recipe.display_name, name, document, probing.describe(name), Spent(time.perf_counter() - began)
     )
-
-
-NAMES = (*probing.PROBES, "range-test", "seeds-apart")

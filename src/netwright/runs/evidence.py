@@ -18,6 +18,7 @@ from netwright.runs.loop import LoopEvidence
 from netwright.runs.operations import Operation, Operations
 from netwright.runs.rate_range import RangeTest
 from netwright.runs.run import Run
+from netwright.runs.subject import Subject
 from netwright.runs.taps import LayerState
 from netwright.values import Attribute, Place
 
@@ -187,9 +188,9 @@ class Evidence:
     """Everything that is known; `has` says which parts. A check declares what it needs and is skipped without
     it.
 
-    `batch` is one batch before the first step, `end` the same batch with the weights of the finished `run`;
-    `probes` are the answers of experiments by their id; `subject` is what these are made on, and is not for
-    checks.
+    `batch` is one batch before the first step; `probes` are the answers of experiments by their id, `None`
+    where one does not apply, `unanswered` the reasons of those that failed; `subject` is what they are made
+    on, and is not for checks.
     """
 
     recipe: Recipe | None = None
@@ -200,8 +201,8 @@ class Evidence:
     run: Run | None = None
     range_test: RangeTest | None = None
     loop: LoopEvidence | None = None
-    end: BatchEvidence | None = None
-    subject: Any = field(default=None, repr=False)
+    unanswered: Mapping[str, str] = field(factory=dict)
+    subject: Subject | None = field(default=None, repr=False)
     probes: Mapping[str, Any] = field(factory=dict)
     yardstick: Yardstick | None = None
 
@@ -216,7 +217,6 @@ class Evidence:
             Needs.RUN: self.run,
             Needs.RANGE_TEST: self.range_test,
             Needs.LOOP: self.loop,
-            Needs.END: self.end,
             Needs.PARTS: self.data if self.data is not None and self.data.whole else None,
         }
         present = Needs.NONE

@@ -370,9 +370,7 @@ class Recorder(TorchFunctionMode):
         given = _tensors((args, kwargs))
         reads = tuple(
             dict.fromkeys(
-                self._number(t)
-                for t in given
-                if id(t) not in self._parameters and (id(t) in self._numbers or self._known(t))
+                self._number(t) for t in given if id(t) not in self._parameters and id(t) in self._numbers
             )
         )
         parameters = tuple(self._parameters[id(t)] for t in given if id(t) in self._parameters)
@@ -419,9 +417,6 @@ class Recorder(TorchFunctionMode):
             return answered[1] if answered[0] == name else -1
         self._counts[name] += 1
         return self._counts[name] - 1
-
-    def _known(self, value: Tensor) -> bool:
-        return id(value) in self._numbers
 
     def operations(self) -> Operations:
         """What was noted; the values of the pass are let go."""

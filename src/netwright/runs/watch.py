@@ -220,7 +220,8 @@ class Trace:
                     f"trace.step: the loss has {loss.numel()} values; give the scalar that backward() is"
                     " called on"
                 )
-            self._losses.append(loss.detach().clone())
+            on_host = loss.device.type == "cpu"  # where there is nothing to wait for
+            self._losses.append(loss.item() if on_host else loss.detach().clone())
         else:
             self._losses.append(float(loss))
         self.steps += 1

@@ -11,7 +11,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from netwright.recipe import Recipe, seeded, stream, tree_map
+from netwright.recipe import Recipe, seeded, stream, tree_map, tree_tensors
 from netwright.runs.forward import forward, outputs_of, predict
 from netwright.runs.subject import Subject
 
@@ -146,14 +146,8 @@ def _altered(recipe: Recipe, seed: int, steps: int, device: str, *, labels: bool
 
 
 def _same(inputs: Any, first: Any) -> Any:
-    flat = {id(a): b for (_, a), (_, b) in zip(_tree(inputs), _tree(first), strict=True)}
+    flat = {id(a): b for (_, a), (_, b) in zip(tree_tensors(inputs), tree_tensors(first), strict=True)}
     return tree_map(lambda t: flat[id(t)].to(t.device).expand_as(t).contiguous(), inputs)
-
-
-def _tree(inputs: Any) -> list[tuple[str, Tensor]]:
-    from netwright.recipe import tree_tensors
-
-    return list(tree_tensors(inputs))
 
 
 def _short(recipe: Recipe, seed: int, steps: int, device: str, change: Any) -> tuple[float, float] | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from attrs import field, frozen
+from attrs import frozen
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -298,4 +298,3 @@ class Copy:
     train_skill: float
     skill: float
     what: str = ""
-    numbers: Mapping[str, Any] = field(factory=dict)

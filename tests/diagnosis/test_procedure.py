@@ -1,0 +1,55 @@
+"""The diagnosis as a whole: what cannot be answered is said, and is not taken for health."""
+
+import time
+
+import pytest
+
+import netwright as nw
+from conftest import digits_data, mlp, training
+from netwright.catalogue import Check, Needs
+from netwright.diagnosis import Tools, diagnose, probing
+from netwright.runs import Clocks
+from netwright.trials import InlineEngine, Meter, Seeds
+from netwright.values import Budget
+
+from .cases import value_of
+
+CLOCKS = Clocks(time.perf_counter, time.process_time)
+
+
+def fires_never(_):
+    yield from ()
+
+
+def fails(_):
+    raise ZeroDivisionError("no rows")
+
+
+def asked(check):
+    """The diagnosis of a sound recipe by one check alone."""
+    recipe = nw.Recipe(digits_data(300), mlp, training(epochs=2))
+    meter = Meter(Budget.parse("60s"), time.perf_counter)
+    tools = Tools(InlineEngine(CLOCKS), meter, Seeds(0), (check,))
+    return value_of(diagnose(recipe, tools, lambda *_: lambda _: []))
+
+
+def check(run, *probes):
+    return Check("own", Needs.RECIPE, "", run, probes)
+
+
+def test_a_recipe_that_every_check_passes_is_healthy():
+    assert asked(check(fires_never)).outcome == "healthy"
+
+
+def test_a_check_that_fails_leaves_it_open_whether_the_recipe_is_healthy():
+    done = asked(check(fails))
+    assert done.outcome == "inconclusive"
+    assert done.skipped == {"own": "failed: ZeroDivisionError: no rows"}
+
+
+@pytest.mark.parametrize("probe", ["batch-mixing", "label-shift", "trained-modes"])
+def test_so_does_a_probe_that_fails(probe, monkeypatch):
+    monkeypatch.setattr(probing, "ask", lambda *_: fails(None))
+    done = asked(check(fires_never, probe))
+    assert done.outcome == "inconclusive"
+    assert done.skipped == {"own": f"failed: the probe {probe}: ZeroDivisionError: no rows"}
