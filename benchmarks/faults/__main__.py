@@ -40,7 +40,13 @@ def main() -> None:
     parser.add_argument("--stored", action="store_true", help="run nothing, read stored results")
     parser.add_argument("--report", action="store_true", help="write the dated result to benchmarks/results")
     parser.add_argument("--peers", action="store_true", help="also what other tools say of the same recipes")
-    parser.add_argument("--improve", action="store_true", help="also repair a tenth of the faulty recipes")
+    parser.add_argument(
+        "--improve",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="also repair this share of the faulty recipes",
+    )
     parser.add_argument("--cases", action="store_true", help="print a line for every recipe")
     options = parser.parse_args()
 
@@ -51,7 +57,8 @@ def main() -> None:
     for verb in ("diagnose", *(v for v in ("peers", "improve") if getattr(options, v))):
         wanted = [t for t in chosen if t.seed == options.seed] if verb == "peers" else chosen
         if verb == "improve":
-            wanted = [t for t in chosen if not t.healthy][: max(1, len(chosen) // 10)]
+            faulty = [t for t in chosen if not t.healthy]
+            wanted = faulty[: max(1, round(len(faulty) * options.improve))]
         budget = options.improve_budget if verb == "improve" else options.budget
         path = folder / f"{verb}-{options.part}.jsonl"
         if options.stored:

@@ -231,7 +231,10 @@ def _by_cause(faulty: Sequence[Line]) -> list[str]:
 
 
 def _by_group(faulty: Sequence[Line]) -> list[str]:
-    rows = ["| | cases | detected | first, or an equivalent |", "| --- | --- | --- | --- |"]
+    rows = [
+        "| | cases | detected | first, or an equivalent | first answer | whole diagnosis |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     groups: dict[str, list[Line]] = defaultdict(list)
     for line in faulty:
         for when in sorted(set(line["visible"] or [])):
@@ -239,9 +242,10 @@ def _by_group(faulty: Sequence[Line]) -> list[str]:
         groups[f"family: {line['family']}"].append(line)
     for name, lines in sorted(groups.items(), key=lambda item: item[0]):
         rows.append(
-            f"| {name} | {len(lines)} | {_rate(lines, detected)} | {_rate(lines, lambda li: named(li, 1))} |"
+            f"| {name} | {len(lines)} | {_rate(lines, detected)} | {_rate(lines, lambda li: named(li, 1))}"
+            f" | {_middle(lines, _first_answer)} | {_middle(lines, _trainings)} |"
         )
-    return rows
+    return ["First answer and whole diagnosis in trainings of the recipe, median (mean).", "", *rows]
 
 
 def _alarms(healthy: Sequence[Line]) -> list[str]:

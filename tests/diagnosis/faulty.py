@@ -247,6 +247,15 @@ class OneRowOnly(_Two):
         return self.head(F.relu(self.body(x)))
 
 
+class LeavesOutColumns(_Two):
+    def __init__(self):
+        super().__init__(40)
+
+    def forward(self, x):
+        x = x[..., :5].flatten(1)  # fault
+        return self.head(F.relu(self.body(x)))
+
+
 class OneStepOnly(Recurrent):
     def forward(self, x):
         return self.head(self.body(x[:, :1])[0][:, -1])  # fault

@@ -209,6 +209,7 @@ MUST_FIRE = {
     "lr-too-high": {"sgd at 100": lambda: recipe(lr=100.0)},
     "lr-too-low": {"sgd at 1e-5": lambda: recipe(lr=1e-5)},
     "too-few-epochs": {"stopped while rising": lambda: recipe(lr=3e-3, epochs=5)},
+    "very-short-training": {"a single epoch": lambda: recipe(lr=0.03, epochs=1)},
     "overfit-duration": {
         "a large network for 150 epochs": lambda: regression(
             network=lambda: nn.Sequential(mlp(10, 1, 256), nn.Flatten(0)),
@@ -301,6 +302,7 @@ MUST_NOT = {
     "lr-too-high": {"0.1": lambda: recipe(), "low": lambda: recipe(lr=1e-4)},
     "lr-too-low": {"0.1": lambda: recipe(), "high": lambda: recipe(lr=100.0)},
     "too-few-epochs": {"converged": lambda: recipe(epochs=25, schedule="cosine")},
+    "very-short-training": {"enough in four": lambda: recipe(table_data(), table_mlp, epochs=4)},
     "overfit-duration": {"converged": lambda: recipe(epochs=25, schedule="cosine")},
 }
 

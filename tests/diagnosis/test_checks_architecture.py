@@ -72,6 +72,29 @@ def pooled_to_one():
     )
 
 
+class ThroughTheMean(nn.Module):
+    """Every feature becomes the mean of all; with `beside`, the features themselves go on as well."""
+
+    def __init__(self, beside=False):
+        super().__init__()
+        self.beside, self.first, self.head = beside, nn.Linear(64, 32), nn.Linear(32, 10)
+
+    def forward(self, x):
+        hidden = torch.relu(self.first(x.flatten(1)))
+        mean = hidden.mean(1, keepdim=True)
+        return self.head(hidden - mean if self.beside else mean.expand_as(hidden))
+
+
+def narrow_norm():
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 1), nn.LayerNorm(1), nn.ReLU(), nn.Linear(1, 1), nn.Linear(1, 10)
+    )
+
+
+def probability():
+    return nn.Sequential(table_mlp()[:-1], nn.Linear(32, 1), nn.Sigmoid(), nn.Flatten(0))
+
+
 MUST_FIRE = {
     "missing-nonlinearity": {
         "linear after linear": lambda: recipe(network=faulty.NothingBetween),
@@ -99,7 +122,10 @@ MUST_FIRE = {
     "linear-network": {
         "quarters of a plane": lambda: adam(quarters(), lambda: nn.Sequential(nn.Linear(2, 2)), epochs=10),
     },
-    "less-than-simple": {"one number of an image": lambda: adam(network=pooled_to_one, epochs=10)},
+    "less-than-simple": {
+        "one number of an image": lambda: adam(network=pooled_to_one, epochs=10),
+        "the mean in place of the features": lambda: adam(network=ThroughTheMean, epochs=10),
+    },
     "capacity-too-small": {
         "two hidden units": lambda: adam(digits_data(900), lambda: mlp(hidden=2), epochs=40, lr=1e-2)
     },
@@ -150,12 +176,18 @@ MUST_NOT = {
     "less-than-simple": {
         "a network that learns": lambda: many(),
         "a table": lambda: recipe(table_data(), table_mlp),
+        "the mean beside the features": lambda: adam(network=lambda: ThroughTheMean(True), epochs=1),
     },
     "capacity-too-small": {
         "a network that fits": lambda: many(),
         "a rate that is too low": lambda: recipe(lr=1e-5),
     },
-    "collapse": {"all classes": lambda: many(), "a rare class": lambda: recipe(lr=1e-3, epochs=2)},
+    "collapse": {
+        "all classes": lambda: many(),
+        "a rare class": lambda: recipe(lr=1e-3, epochs=2),
+        "probabilities of two classes": lambda: adam(table_data(), probability, loss="bce"),
+    },
+    "initialisation": {"a layer of a single weight": lambda: recipe(network=narrow_norm, epochs=1)},
     "train-eval-gap": {
         "sound statistics": lambda: many(network=normalised),
         "dropout": lambda: many(network=with_dropout),

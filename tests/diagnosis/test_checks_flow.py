@@ -67,6 +67,16 @@ def of_tokens(network):
     return adam(tokens(), network, epochs=1)
 
 
+class Cropped(nn.Module):
+    def __init__(self, margin=1):
+        super().__init__()
+        self.margin, self.body = margin, nn.LazyLinear(10)
+        self(torch.zeros(1, 1, 8, 8))
+
+    def forward(self, x):
+        return self.body(x[..., self.margin : 8 - self.margin].flatten(1))
+
+
 class EveryOther(nn.Module):
     def __init__(self):
         super().__init__()
@@ -98,6 +108,7 @@ MUST_FIRE = {
         "one row of eight": lambda: recipe(network=faulty.OneRowOnly),
         "one step of eight": lambda: adam(rows_of_digits(), faulty.OneStepOnly, epochs=1),
         "nothing": lambda: recipe(network=faulty.Blind),
+        "the last three of eight columns": lambda: recipe(network=faulty.LeavesOutColumns),
         "one of two inputs": lambda: adam(pairs(), lambda: TwoInputs(reads_both=False), epochs=1),
     },
 }
@@ -116,6 +127,7 @@ MUST_NOT = {check: dict(SOUND) for check in MUST_FIRE}
 MUST_NOT["exploding-gradient"]["weights a little large"] = lambda: recipe(network=lambda: faulty.Growing(2.0))
 MUST_NOT["unstable-arithmetic"]["a root that is kept from 0"] = lambda: recipe(network=faulty.GuardedRoot)
 MUST_NOT["ignores-input"]["every other column"] = lambda: recipe(network=EveryOther)
+MUST_NOT["ignores-input"]["a margin of one pixel"] = lambda: recipe(network=Cropped)
 
 
 @pytest.mark.parametrize(("check", "make"), cases(MUST_FIRE))
@@ -138,6 +150,7 @@ def test_it_leaves_alone(check, make):
         ("ignores-input", "one row of eight", faulty.OneRowOnly),
         ("ignores-input", "one step of eight", faulty.OneStepOnly),
         ("ignores-input", "nothing", faulty.Blind),
+        ("ignores-input", "the last three of eight columns", faulty.LeavesOutColumns),
     ],
 )
 def test_the_line_of_forward_is_named(check, make, fault):

@@ -81,6 +81,9 @@ MUST_FIRE = {
             lr=0.02,
             epochs=400,
         ),
+        "a thousand units for forty samples": lambda: adam(
+            noise_features(80), lambda: mlp(20, 2, hidden=2000), epochs=40
+        ),
     },
     "overfit-memorised-noise": {
         "a fifth of the labels wrong": lambda: adam(

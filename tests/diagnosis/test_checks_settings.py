@@ -38,6 +38,29 @@ def guarded_log(outputs, targets):
     return F.nll_loss(torch.log(torch.softmax(outputs, 1) + 1e-8), targets)
 
 
+def squares_in_half(outputs, targets):
+    return F.mse_loss(300 * outputs.half(), 300 * targets.half()).float()
+
+
+def tiny_squares_in_half(outputs, targets):
+    return 1e7 * (1e-7 * (outputs - targets).half()).float().square().mean()
+
+
+def harmless_halves(outputs, targets):
+    return F.mse_loss(outputs.half().float(), targets)
+
+
+class KeptInHalf(nn.Module):
+    """Weights in bfloat16, whose steps are mostly too small for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = mlp().to(torch.bfloat16)
+
+    def forward(self, x):
+        return self.body(x.to(torch.bfloat16)).float()
+
+
 def with_dropout_of(p):
     return lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Dropout(p), nn.Linear(32, 10))
 
@@ -87,6 +110,9 @@ MUST_FIRE = {
     },
     "low-precision": {
         "gradients too large for half precision": lambda: recipe(network=Overflows, precision="fp16"),
+        "a loss that overflows by hand": lambda: regression(loss=squares_in_half),
+        "a loss that vanishes by hand": lambda: regression(loss=tiny_squares_in_half),
+        "weights that hardly move": lambda: recipe(network=KeptInHalf, lr=1e-4),
     },
     "batch-size": {
         "all samples in one batch": lambda: recipe(batch_size=600, epochs=6),
@@ -150,6 +176,7 @@ MUST_NOT = {
         "float32": lambda: recipe(),
         "bf16": lambda: recipe(precision="bf16"),
         "fp16 within bounds": lambda: recipe(precision="fp16"),
+        "a cast that loses nothing": lambda: regression(loss=harmless_halves),
     },
     "batch-size": {
         "batches of 32": lambda: recipe(),
@@ -186,3 +213,8 @@ def test_the_line_of_the_function_is_named(check, make, fault):
     file, line = faulty.line_of(fault)
     where = findings(check, MUST_FIRE[check][make]())[0].where
     assert (where.file, where.line) == (shown(file), line)
+
+
+def test_the_line_that_casts_is_named():
+    where = findings("low-precision", regression(loss=squares_in_half))[0].where
+    assert where.line == squares_in_half.__code__.co_firstlineno + 1

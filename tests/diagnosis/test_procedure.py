@@ -25,9 +25,9 @@ def fails(_):
     raise ZeroDivisionError("no rows")
 
 
-def asked(check):
-    """The diagnosis of a sound recipe by one check alone."""
-    recipe = nw.Recipe(digits_data(300), mlp, training(epochs=2))
+def asked(check, **settings):
+    """The diagnosis of a recipe by one check alone: a sound one, unless its settings spoil it."""
+    recipe = nw.Recipe(digits_data(300), mlp, training(**{"epochs": 2, **settings}))
     meter = Meter(Budget.parse("60s"), time.perf_counter)
     tools = Tools(InlineEngine(CLOCKS), meter, Seeds(0), (check,))
     return value_of(diagnose(recipe, tools, lambda *_: lambda _: []))
@@ -39,6 +39,14 @@ def check(run, *probes):
 
 def test_a_recipe_that_every_check_passes_is_healthy():
     assert asked(check(fires_never)).outcome == "healthy"
+
+
+def test_a_recipe_that_learns_nothing_is_not_even_where_no_check_says_why():
+    done = asked(check(fires_never), lr=1e-6)
+    assert done.outcome == "inconclusive"
+    assert done.notes[0].startswith(
+        "No check says why it does not learn. A single batch of 32 samples is learnt"
+    )
 
 
 def test_a_check_that_fails_leaves_it_open_whether_the_recipe_is_healthy():

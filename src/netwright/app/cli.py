@@ -275,7 +275,7 @@ def _interruptions() -> Generator[Callable[[], bool], None, None]:
 
     def note(number: int, frame: Any) -> None:
         pressed.append(number)
-        signal.default_int_handler(number, frame)
+        raise KeyboardInterrupt
 
     try:
         before = signal.signal(signal.SIGINT, note)

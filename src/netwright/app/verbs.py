@@ -208,6 +208,7 @@ def diagnose(
             notes=(
                 *recipe.data.parts.notes,
                 *(() if reproduced else ("the symptom did not show again on fresh seeds",)),
+                *found.notes,
             ),
             skipped=found.skipped,
         )

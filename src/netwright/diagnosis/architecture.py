@@ -253,13 +253,15 @@ def normalisation_that_does_harm(evidence: Evidence) -> Iterator[Finding]:
                 )
                 return
         if call.name in ("layer_norm", "group_norm", "instance_norm") and _values(call) == 1:
+            narrow = call.shape[-1] == 1
             yield Finding(
                 "normalisation-misuse",
                 evidence.call_place(call, "normalisation"),
                 {"values": 1, "function": call.name},
                 f"{call.name} {call.layer} goes over a single value: whatever it is, it becomes 0.",
                 ("no-normalisation-of-one",),
-                also=("ignores-input",),
+                # Where a layer has only one unit, widening it repairs that too.
+                also=("ignores-input", "capacity-too-small") if narrow else ("ignores-input",),
             )
             return
         if (

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from netwright.catalogue import Needs, check
 from netwright.recipe import decisions
+from netwright.recipe.task import UNIT_LOSSES
 from netwright.runs import Evidence
-from netwright.runs.operations import RECURRENT
+from netwright.runs.calls import RECURRENT
 from netwright.values import Finding
 
 ONE_CLASS, GAP = 0.97, 0.1
@@ -148,7 +150,8 @@ def every_output_the_same(evidence: Evidence) -> Iterator[Finding]:
         return
     outputs = answer.outputs
     if task.name in ("classification", "binary"):
-        decided = decisions(outputs, task).reshape(-1).numpy()
+        loss = evidence.recipe.settings.loss_name if evidence.recipe else None
+        decided = decisions(outputs, task, loss not in UNIT_LOSSES).reshape(-1).numpy()
         if decided.size == 0:
             return
         share = float(np.unique(decided, return_counts=True)[1].max() / decided.size)
@@ -181,22 +184,23 @@ def every_output_the_same(evidence: Evidence) -> Iterator[Finding]:
 def simple_models_do_better(evidence: Evidence) -> Iterator[Finding]:
     """A network that learns less than the simplest models make of the same data.
 
-    Looks at the validation skill of a linear model and of nearest neighbours against the network's, and at
-    the narrowest value on the way through it: the fewest numbers for one sample that any call makes, (B,
-    ...).
-    Threshold: 0.15 more skill for the simple model, with a training skill under 0.8. Where the signal goes
-    through a single number a sample it is said to collapse there, else the network cannot represent what is
-    needed.
+    Looks at the validation skill of a linear model and of nearest neighbours against the network's, and for
+    a call that makes a single number of each sample, (B, 1), and that no way from the inputs to the outputs
+    leads past.
+    Threshold: 0.15 more skill for the simple model, and a training skill under 0.8 when the training came to
+    rest. Where the signal of more than two classes goes through a single number a sample, any more skill will
+    do, and it is said to collapse there; else the network cannot represent what is needed.
     Source: Karpathy, A Recipe for Training Neural Networks (2019), 'get dumb baselines'.
     """
     assert evidence.batch is not None and evidence.data is not None
     answer, val = evidence.probes["simple-models"], evidence.skill("val") or 0.0
-    if answer.best < max(0.0, val) + 0.15 or answer.best < answer.by_chance + 0.15:
-        return
     operations, size = evidence.batch.operations, evidence.batch.size
     path = [c for c in operations.forward if c.shape and c.shape[0] == size and c.makes != operations.output]
-    narrow = next((c for c in path if int(np.prod(c.shape[1:])) == 1 and c.name not in SUMMARIES), None)
+    narrow = next((c for c in path if math.prod(c.shape[1:]) == 1 and operations.all_through(c)), None)
     collapses = narrow is not None and evidence.data.task.classes > 2
+    surpassed = answer.best >= max(0.0, val) + 0.15 and answer.best >= answer.by_chance + 0.15
+    if not (surpassed and _at_rest_below(evidence)) and not (collapses and answer.best > val):
+        return
     numbers = {"simple_skill": answer.best, "validation_skill": val, "narrowest": 1 if collapses else None}
     said = (
         f"A linear model or nearest neighbours reach {answer.best:.2f} on validation where the network"
@@ -216,9 +220,6 @@ def simple_models_do_better(evidence: Evidence) -> Iterator[Finding]:
             text,
             ("wider-layers",),
         )
-
-
-SUMMARIES = ("sum", "mean", "norm", "std", "var")
 
 
 def _diverged(evidence: Evidence) -> bool:

@@ -12,6 +12,7 @@ from netwright.values import Finding
 
 ABOVE, BELOW, FALLS, HARDLY = 2.0, 30.0, 0.04, 0.3
 STILL_RISING = 0.03
+FEW, GAINS = 5, 0.05
 
 
 @check(
@@ -137,7 +138,7 @@ def stopped_while_improving(evidence: Evidence) -> Iterator[Finding]:
     """
     assert evidence.run is not None
     run = evidence.run
-    if run.diverged or evidence.yardstick is None or len(run.val_score) < 2:
+    if run.diverged or evidence.yardstick is None or len(run.val_score) < FEW:
         return
     metric = evidence.yardstick.metric
     skills = np.array([metric.skill(float(v)) for v in run.val_score])
@@ -165,5 +166,43 @@ def stopped_while_improving(evidence: Evidence) -> Iterator[Finding]:
         },
         f"Validation still rose by {gain:.1%} of the way to perfect over the last fifth of the {run.epochs}"
         " epochs when training stopped.",
+        ("train-longer",),
+    )
+
+
+def _is_short(evidence: Evidence) -> bool:
+    run, val = evidence.run, evidence.skill("val")
+    return run is not None and not run.diverged and len(run.val_score) < FEW and (val or 0.0) < 0.95
+
+
+@check(
+    "very-short-training",
+    needs=Needs.RECIPE | Needs.RUN,
+    probes=("longer-copy",),
+    when=_is_short,
+    confuses="a rate that is too low, which needs more epochs too",
+)
+def more_epochs_would_help(evidence: Evidence) -> Iterator[Finding]:
+    """A training of a few epochs, too short to see in its curve whether it was still improving.
+
+    Looks at the validation skill of the same training with three times the epochs.
+    Threshold: at most 4 epochs, a validation skill under 0.95, and 0.05 more for the longer training.
+    Source: Prechelt, Early Stopping – But When? (1998), on the reverse question.
+    """
+    assert evidence.run is not None
+    answer, val = evidence.probes["longer-copy"], evidence.skill("val") or 0.0
+    if answer.skill < val + GAINS:
+        return
+    yield Finding(
+        "too-few-epochs",
+        evidence.place("epochs"),
+        {
+            "epochs": evidence.run.epochs,
+            "validation_skill": val,
+            "longer_skill": answer.skill,
+            "written": evidence.attribute("epochs").source,
+        },
+        f"Three times the {evidence.run.epochs} epochs raise validation skill from {val:.2f} to"
+        f" {answer.skill:.2f}.",
         ("train-longer",),
     )

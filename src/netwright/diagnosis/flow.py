@@ -13,7 +13,7 @@ from netwright.runs import Evidence, Operation
 from netwright.values import Finding, Place
 
 GROWS, GROWS_AND_FAILS = 1e3, 30.0
-LEAKS, USED = 1e-5, 0.5
+LEAKS, USED, IDLE = 1e-5, 0.5, 0.2
 SINGULAR = (
     "sqrt",
     "rsqrt",
@@ -258,8 +258,9 @@ def inputs_that_do_not_reach_the_output(evidence: Evidence) -> Iterator[Finding]
 
     Looks at the gradient of the outputs with respect to every input value, over 16 samples in evaluation
     mode, and which are exactly 0 for all; whole numbers and masks are rolled along the batch instead.
-    Threshold: nothing used at all; under half of the slices along one axis (time, channels, features); or one
-    of several inputs unused.
+    Threshold: nothing used at all; under half of the slices along one axis (time, channels, features), or a
+    fifth of them and at least three side by side unused, which no stride leaves out; or one of several inputs
+    unused.
     Source: Karpathy, A Recipe for Training Neural Networks (2019), 'input-independent baseline'.
     """
     assert evidence.batch is not None
@@ -282,6 +283,11 @@ def inputs_that_do_not_reach_the_output(evidence: Evidence) -> Iterator[Finding]
         text = (
             f"Only {answer.axis_used:.0%} of the positions along axis {answer.axis + 1} of the input have any"
             " influence on the output."
+        )
+    elif answer.idle > IDLE and answer.stretch >= 3:
+        text = (
+            f"{answer.stretch} positions side by side along axis {answer.axis + 1} of the input,"
+            f" {answer.idle:.0%} of them all, have no influence on the output."
         )
     elif answer.share_used < 0.25:
         text = f"Only {answer.share_used:.0%} of the input values have any influence on the output."

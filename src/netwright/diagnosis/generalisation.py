@@ -14,7 +14,7 @@ from netwright.runs import Evidence
 from netwright.values import Finding, Place
 
 RISE, DROP = 1.5, 0.03
-GAP, PER_SAMPLE = 0.12, 5.0
+GAP, PER_SAMPLE, MANY_PER_SAMPLE = 0.12, 5.0, 300.0
 
 
 @check(
@@ -107,7 +107,8 @@ def far_more_capacity_than_data(evidence: Evidence) -> Iterator[Finding]:
     at dropout, weight decay and augmentation; and at a copy of the network with hidden layers a quarter as
     wide, trained the same way.
     Threshold: a gap of 0.12 with a training skill over 0.9, 5 parameters a sample, nothing that regularises,
-    and a narrower copy that validates no worse by over 0.01.
+    and a narrower copy that validates no worse by over 0.01; from 300 parameters a sample on, no worse by
+    over one standard error of the validation score.
     Source: Goodfellow et al., Deep Learning (2016), section 5.2; Zhang et al. (2017).
     """
     assert evidence.recipe is not None and evidence.batch is not None
@@ -117,7 +118,8 @@ def far_more_capacity_than_data(evidence: Evidence) -> Iterator[Finding]:
         return
     parameters = sum(math.prod(p.shape) for p in evidence.batch.parameters)
     ratio = parameters / max(1, len(evidence.recipe.training_samples))
-    if ratio < PER_SAMPLE or answer.skill < val - 0.01:
+    allowed = 0.01 if ratio < MANY_PER_SAMPLE else max(0.01, _standard_error(evidence))
+    if ratio < PER_SAMPLE or answer.skill < val - allowed:
         return
     yield Finding(
         "overfit-capacity",
@@ -134,7 +136,17 @@ def far_more_capacity_than_data(evidence: Evidence) -> Iterator[Finding]:
         f" skill of {train:.2f} and validate at {val:.2f}; a quarter of the width validates at"
         f" {answer.skill:.2f}, and nothing regularises.",
         ("more-weight-decay", "dropout-after-hidden-layers", "narrower-layers"),
+        also=("too-little-data",) if ratio >= MANY_PER_SAMPLE else (),
     )
+
+
+def _standard_error(evidence: Evidence) -> float:
+    """Of the run's validation skill, by the spread over its samples."""
+    each = evidence.run.contributions.get("val") if evidence.run is not None else None
+    if each is None or len(each) < 2 or evidence.yardstick is None:
+        return 0.0
+    metric = evidence.yardstick.metric
+    return float(np.std(each, ddof=1)) / len(each) ** 0.5 / abs(metric.perfect - metric.trivial)
 
 
 @check(

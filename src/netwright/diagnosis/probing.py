@@ -74,6 +74,12 @@ def scaled_width(evidence: Evidence, factor: float) -> Edit | None:
     return Edit("scale-width", parameters, "width", label)
 
 
+def longer(evidence: Evidence) -> Edit | None:
+    """Three times the epochs."""
+    recipe = evidence.recipe
+    return None if recipe is None else Edit.set("training.epochs", 3 * recipe.settings.epochs, "three times")
+
+
 def without_augmentation(evidence: Evidence) -> Edit | None:
     recipe = evidence.recipe
     if recipe is None or recipe.settings.augment is None:
@@ -86,6 +92,7 @@ TRAININGS: Mapping[str, Callable[[Evidence], Edit | None]] = {
     "wider-copy": lambda evidence: scaled_width(evidence, WIDER),
     "narrower-copy": lambda evidence: scaled_width(evidence, NARROWER),
     "without-augmentation": without_augmentation,
+    "longer-copy": longer,
 }
 PROBES: tuple[str, ...] = (
     *BATCH_PROBES, "range-test", *OF_DATA, *TRAINED_PROBES, *STEP_PROBES, *TRAININGS,
@@ -223,6 +230,7 @@ def describe(name: str) -> str:
         "wider-copy": "The same training with hidden layers four times as wide.",
         "narrower-copy": "The same training with hidden layers a quarter as wide.",
         "without-augmentation": "The same training without its augmentation.",
+        "longer-copy": "The same training with three times the epochs.",
     }
     text = known.get(name) or inspect.getdoc(functions[name]) or ""
     return " ".join(text.split("\n\n")[0].split())

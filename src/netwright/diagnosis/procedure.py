@@ -11,19 +11,24 @@ from attrs import field, frozen
 
 from netwright.catalogue import Check, Needs
 from netwright.diagnosis.confirmation import Confirmation, Repairs, Symptom, confirm
+from netwright.diagnosis.gathering import (
+    Tools,
+    dynamic_evidence,
+    measure_pace,
+    static_evidence,
+    unexplained,
+)
 from netwright.diagnosis.probing import ask_all, train_copies
 from netwright.diagnosis.ranking import FAILED, THRESHOLD, Ranking, examine, rank, rivals_of
-from netwright.recipe import Recipe, blame, user_code
-from netwright.runs import BatchError, Evidence, Run, data_evidence, examine_start, range_test
-from netwright.runs.rate_range import MOST_RATES
-from netwright.trials import Engine, Failure, Job, Meter, Pace, Seeds, make_plan
-from netwright.trials.race import run_all
+from netwright.recipe import Recipe, user_code
+from netwright.runs import Evidence, Run, data_evidence
+from netwright.runs.probes import overfit_batch
+from netwright.trials import Pace, make_plan
 from netwright.values import (
     CheckSkipped,
     Event,
     Finding,
     FindingMade,
-    Note,
     Plan,
     PlanMade,
     ScanEnded,
@@ -32,29 +37,11 @@ from netwright.values import (
     UserError,
 )
 
-ASKED_SEEDS = (0, 1)
 OF_DATA = Needs.DATA | Needs.PARTS | Needs.RECIPE
-PACE_STEPS = 20
 CONFIRMATION_RUNS, COPIES = 13, 4
-CERTAIN = 0.8
 COUNTED = "Counted in the data: a fault of what judges is not shown by a score that rises."
-SURE = 0.85
-RANGE_STEPS, RANGE_SHARE = 30, 0.04
+SURE, BY_HEART = 0.85, 0.9
 Propose = Callable[[Evidence, tuple[Finding, ...]], Repairs]
-
-
-@frozen(eq=False)
-class Tools:
-    """What a verb hands to long work: where trainings run, what may be spent, the seeds, the checks, the
-    device."""
-
-    engine: Engine
-    meter: Meter
-    seeds: Seeds
-    checks: tuple[Check, ...]
-    device: str = "cpu"
-    muted: Mapping[str, str] = field(factory=dict)
-    max_seconds: float | None = None
 
 
 @frozen(eq=False)
@@ -74,6 +61,7 @@ class Diagnosis:
     trainable: bool = True
     reproduced: bool = True
     complete: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> str:
@@ -83,27 +71,16 @@ class Diagnosis:
         if self.findings:
             return "findings"
         failed = any(reason.startswith(FAILED) for reason in self.skipped.values())
-        return "healthy" if self.complete and not failed else "inconclusive"
+        return "healthy" if self.complete and self.learns and not failed else "inconclusive"
 
-
-def static_evidence(recipe: Recipe, device: str) -> list[Evidence]:
-    """Data, network, optimizer and one batch, for each of the asked seeds; trains nothing.
-
-    Raises `UserCodeError` where the user's network cannot be built.
-    """
-    name = recipe.origin.source if recipe.origin else recipe.display_name
-    with user_code(name):
-        data = data_evidence(recipe)
-        gathered = []
-        for seed in ASKED_SEEDS:
-            start = examine_start(recipe, seed, device)
-            gathered.append(
-                Evidence(
-                    recipe, data, start.network, start.batch, start.optimizer, yardstick=recipe.yardstick,
-                    subject=start.subject,
-                )
-            )  # fmt: skip
-    return gathered
+    @property
+    def learns(self) -> bool:
+        """Whether the run of the unchanged recipe fits its own training data to some degree: one that does
+        not is not healthy, even where no check says why."""
+        run = self.evidence.run
+        if run is None:
+            return True
+        return Symptom.of(run, self.recipe).kind == "falls short"
 
 
 def scan(
@@ -149,7 +126,7 @@ def diagnose(
     pace, plan = known_pace, None
     if error is None and pace is None:
         try:
-            pace = yield from _measure_pace(recipe, tools)
+            pace = yield from measure_pace(recipe, tools)
         except UserCodeError:
             if not rank(found).findings:
                 raise  # the first batch went through; a later one, or the loader, does not
@@ -158,22 +135,20 @@ def diagnose(
             yield PlanMade(plan)
     elif pace is not None:
         plan = make_plan(tools.meter.budget, pace, tools.meter.spent)
+    ranking = rank(found)
+    so_far = Diagnosis(
+        recipe, static[0], ranking.findings, ranking.considered, skipped, plan, pace, trainable=False
+    )
     if error is not None or pace is None or plan is None:
-        ranking = rank(found)
         if error is not None:
             yield from _announce(ranking.findings)
-        return Diagnosis(
-            recipe, static[0], ranking.findings, ranking.considered, skipped, plan, pace, trainable=False
-        )
+        return so_far
     try:
-        evidence, complete = yield from _dynamic_evidence(recipe, static, tools, plan, pace, attempt)
+        evidence, complete = yield from dynamic_evidence(recipe, static, tools, plan, pace, attempt)
     except UserCodeError:
-        ranking = rank(found)
         if not ranking.findings:
             raise
-        return Diagnosis(
-            recipe, static[0], ranking.findings, ranking.considered, skipped, plan, pace, trainable=False
-        )
+        return so_far
     skipped.clear()
     found = yield from _examine(evidence, tools, skipped, announce=True)
     ranking = rank(found)
@@ -187,17 +162,43 @@ def diagnose(
         ranking = rank(found)
     yield from _announce(ranking.findings)
     ranking = _by_measurement(ranking)
+    so_far = attrs.evolve(
+        so_far,
+        evidence=evidence[0],
+        findings=ranking.findings,
+        considered=ranking.considered,
+        trainable=True,
+        complete=complete,
+    )
+    if not ranking.findings and not so_far.learns:
+        return attrs.evolve(so_far, notes=_narrowed_down(recipe, tools))
     if not ranking.findings or run is None or not _affords_confirmation(tools, pace, plan, run, recipe):
-        return Diagnosis(
-            recipe, evidence[0], ranking.findings, ranking.considered, skipped, plan, pace, complete=complete
-        )
+        return so_far
     yield StageStarted("diagnosis", f"confirming {ranking.findings[0].cause}")
     repairs = propose(evidence[0], ranking.findings)
     settled = yield from _confirm(recipe, ranking.findings, run, repairs, tools, attempt)
-    first = _settled(recipe, evidence[0], ranking, settled, skipped, plan, pace, complete)
+    first = _settled(so_far, settled)
     if settled.repairs or not _is_settled(ranking) or any(f.status == "confirmed" for f in first.findings):
         return first
-    return (yield from _asked_further(first, evidence, tools, propose, pace, plan, attempt))
+    return (yield from _asked_further(first, evidence, tools, propose, attempt))
+
+
+def _narrowed_down(recipe: Recipe, tools: Tools) -> tuple[str, ...]:
+    """Where nothing says why a recipe does not learn: whether it can learn a single batch by heart says on
+    which side to look."""
+    with user_code(recipe.display_name):
+        answer = overfit_batch(recipe, seed=tools.seeds.base, device=tools.device)
+    if answer is None:
+        return ()
+    tools.meter.charge(0, 2 * answer.steps, samples=2 * answer.steps * answer.rows)
+    if answer.skill >= BY_HEART:
+        told = f"is learnt by heart (Adam, {answer.rate:g}): look at the data, the rate and the length first"
+    else:
+        told = (
+            f"is not learnt by heart in {answer.steps} steps of Adam (skill {answer.skill:.2f}): look at the"
+            " network and the loss first"
+        )
+    return (f"No check says why it does not learn. A single batch of {answer.rows} samples {told}.",)
 
 
 def _confirm(
@@ -224,26 +225,25 @@ def _asked_further(
     evidence: Sequence[Evidence],
     tools: Tools,
     propose: Propose,
-    pace: Pace,
-    plan: Plan,
     attempt: int,
 ) -> Generator[Event, None, Diagnosis]:
     """What looked certain did not stand its trial: the experiments that were spared are made after all."""
-    recipe = first.recipe
+    recipe, pace, plan = first.recipe, first.pace, first.plan
     evidence = yield from train_copies(evidence, tools.checks, tools.engine, tools.device, tools.max_seconds)
     skipped: dict[str, str] = {}
     found = yield from _examine(evidence, tools, skipped, announce=False)
     known = {f.id for f in (*first.findings, *first.considered)}
     fresh = tuple(f for f in rank(found).findings if f.id not in known)
     run = evidence[0].run
-    if not fresh or run is None or not _affords_confirmation(tools, pace, plan, run, recipe):
-        return attrs.evolve(first, evidence=evidence[0])
+    first = attrs.evolve(first, evidence=evidence[0])
+    if not fresh or run is None or pace is None or plan is None:
+        return first
+    if not _affords_confirmation(tools, pace, plan, run, recipe):
+        return first
     yield from _announce(fresh)
     repairs = propose(evidence[0], (*fresh, *first.findings))
     settled = yield from _confirm(recipe, fresh, run, repairs, tools, attempt)
-    second = _settled(
-        recipe, evidence[0], Ranking(fresh, ()), settled, first.skipped, plan, pace, first.complete
-    )
+    second = _settled(attrs.evolve(first, considered=()), settled)
     weighed = sorted((*second.findings, *first.findings), key=_order)
     return attrs.evolve(
         second,
@@ -315,42 +315,26 @@ def diagnose_all(
     return first
 
 
-def _settled(
-    recipe: Recipe,
-    evidence: Evidence,
-    ranking: Ranking,
-    settled: Confirmation,
-    skipped: Mapping[str, str],
-    plan: Plan,
-    pace: Pace,
-    complete: bool,
-) -> Diagnosis:
+def _settled(found: Diagnosis, settled: Confirmation) -> Diagnosis:
     """The confirmed first; what was tried in vain falls below the threshold; symptoms of a confirmed cause
     are folded."""
     weighed = []
     for finding in settled.findings:
         tried = finding.confirmation.get("repair") is not None
         if finding.status == "suspected" and tried and not finding.also:
-            undecided = (finding.confirmation.get("effect") or 0.0) > 0 and (
-                finding.confidence or 0.0
-            ) >= CERTAIN
+            undecided = (finding.confirmation.get("effect") or 0.0) > 0
             finding = attrs.evolve(finding, confidence=_tried_in_vain(finding.confidence or 0.0, undecided))
         weighed.append(finding)
     weighed.sort(key=_order)
     kept = tuple(f for f in weighed if f.status != "refuted" and (f.confidence or 0.0) >= THRESHOLD)
     below = tuple(f for f in weighed if f not in kept)
-    return Diagnosis(
-        recipe,
-        evidence,
-        kept,
-        (*below, *ranking.considered),
-        skipped,
-        plan,
-        pace,
+    return attrs.evolve(
+        found,
+        findings=kept,
+        considered=(*below, *found.considered),
         repairs=settled.repairs,
         baseline=settled.baseline,
         reproduced=settled.reproduced,
-        complete=complete,
     )
 
 
@@ -386,93 +370,5 @@ def _announce(findings: Iterable[Finding]) -> Generator[Event, None, None]:
         yield FindingMade(finding)
 
 
-def unexplained(evidence: Evidence, error: BatchError) -> UserCodeError:
-    """The user's error of an exception in the first batch that no check explains."""
-    return blame(error.exception, _where(evidence, error))
-
-
-def _where(evidence: Evidence, error: BatchError) -> str:
-    """The file and layer to name for an exception that has no line of the user's."""
-    name = error.layer or ""
-    place = evidence.layer_place(name)
-    layer = f"layer {name} in the " if name else ""
-    source = (
-        f"{place.file}:{place.line}"
-        if place.line
-        else evidence.recipe.display_name
-        if evidence.recipe
-        else ""
-    )
-    before = f"{source}: " if source else ""
-    return f"{before}{layer}{error.stage} pass" if error.stage != "loss" else f"{before}the loss"
-
-
 def _is_data(finding: Finding, checks: Iterable[Check]) -> bool:
     return any(c.id == finding.check and not c.needs & ~OF_DATA for c in checks)
-
-
-def _measure_pace(recipe: Recipe, tools: Tools) -> Generator[Event, None, Pace]:
-    """Twenty steps, extrapolated to one training."""
-    job = Job(recipe, tools.seeds.base, None, "pace", max_steps=PACE_STEPS, device=tools.device)
-    yield StageStarted("baseline", f"{PACE_STEPS} steps to see what a training costs")
-    results = yield from run_all(tools.engine, [job])
-    result = results[0]
-    if isinstance(result, Failure):
-        raise failed(result)
-    settings, samples = recipe.settings, recipe.training_samples
-    per_epoch = max(1, -(-len(samples) // settings.batch_size)) if samples.shuffles else max(1, result.steps)
-    steps = per_epoch * settings.epochs
-    return Pace(result.seconds * steps / max(1, result.steps), steps, settings.epochs, tools.engine.workers)
-
-
-def failed(failure: Failure) -> UserError | UserCodeError:
-    """The error to show for a training of the user's own recipe that did not end."""
-    if failure.kind == "user-code":
-        return UserCodeError(failure.reason, traceback=failure.traceback)
-    if failure.kind == "user":
-        return UserError(failure.reason)
-    return UserError(
-        f"the training of the unchanged recipe did not end: {failure.reason}; make it smaller or shorter"
-    )
-
-
-def _dynamic_evidence(
-    recipe: Recipe, static: list[Evidence], tools: Tools, plan: Plan, pace: Pace, attempt: int
-) -> Generator[Event, None, tuple[list[Evidence], bool]]:
-    """One full run and the range test, as far as the plan goes; and whether all that applies was gathered."""
-    run: Run | None = None
-    if plan.level in ("proxies", "claims"):
-        if attempt == 0:
-            yield StageStarted("baseline", f"one run of {pace.epochs} epochs")
-        seed = tools.seeds.screening(1)[0]
-        job = Job(
-            recipe, seed, None, "baseline", keep_weights=True, tapped=True,
-            max_seconds=tools.max_seconds, device=tools.device,
-        )  # fmt: skip
-        results = yield from run_all(tools.engine, [job])
-        if isinstance(results[0], Failure):
-            raise failed(results[0])
-        run = results[0]
-    test = None
-    share = RANGE_STEPS * MOST_RATES / pace.steps
-    if plan.level != "static":
-        # A short training gets a short test: all of its rates together cost half of one.
-        steps = min(RANGE_STEPS, max(12, int(RANGE_SHARE * pace.steps)))
-        if tools.meter.budget.unit == "seconds" and not tools.meter.affords(pace, share * pace.workers * 2):
-            steps = max(8, int(RANGE_STEPS * tools.meter.left / max(pace.seconds * share * 4, 1e-9)))
-        if steps < 12 and plan.level != "probes":
-            yield Note(f"range test shortened to {steps} steps to stay within the budget")
-        if attempt == 0:
-            yield StageStarted("diagnosis", "learning-rate range test")
-        with user_code(recipe.display_name):
-            test = range_test(
-                recipe, seed=tools.seeds.base, steps=min(steps, RANGE_STEPS), device=tools.device
-            )
-        made = test.made if test is not None else 0
-        tools.meter.charge(0, made, samples=made * recipe.settings.batch_size)
-    gathered = [attrs.evolve(e, run=run, range_test=test) for e in static]
-    if run is not None:
-        with user_code(recipe.display_name):
-            for level in ("trained", "data"):
-                gathered = ask_all(gathered, tools.checks, level, tools.device)  # type: ignore[arg-type]
-    return gathered, run is not None

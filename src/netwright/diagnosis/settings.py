@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from netwright.catalogue import Needs, check
-from netwright.runs import Evidence
+from netwright.recipe.precision import HALVES
+from netwright.runs import Evidence, Operation
 from netwright.values import Finding
 
 DROPS, SMOOTHS, DECAYS = 0.65, 0.5, 2.0
@@ -244,16 +245,29 @@ def schedule_that_does_not_fit_the_training(evidence: Evidence) -> Iterator[Find
     confuses="gradients that are zero in float32 as well, which are not counted",
 )
 def gradients_lost_to_half_precision(evidence: Evidence) -> Iterator[Finding]:
-    """Overflow, or gradients that become zero, in half precision.
+    """Overflow, or gradients and updates that become zero, in half precision.
 
-    Looks at the gradients of one batch in the recipe's precision (with its loss scaling) against float32: the
-    share that is exactly 0, and whether all are finite.
-    Threshold: 20 % more zeros than in float32, or any value that is not finite.
-    Source: Micikevicius et al., Mixed Precision Training (2018), section 3.2.
+    Looks at the gradients of one batch in the recipe's precision (with its loss scaling, and with whatever
+    forward or the loss casts by hand) against float32: the share that is exactly 0, and whether all are
+    finite. Of weights that are themselves kept in half precision, the share that the optimizer's first step
+    leaves as it was.
+    Threshold: 20 % more zeros than in float32, any value that is not finite, or half of the updates lost that
+    float32 makes.
+    Source: Micikevicius et al., Mixed Precision Training (2018), sections 3.1 and 3.2.
     """
+    assert evidence.batch is not None
     answer = evidence.probes["precision"]
+    calls = evidence.batch.operations.calls
+    by_hand = next((c for c in calls if c.name in ("half", "bfloat16") or _to_half(c)), None)
     place = evidence.place("precision")
-    numbers = {"zero": answer.zero, "zero_in_float32": answer.zero_in_full, "finite": answer.finite}
+    if by_hand is not None and evidence.attribute("precision").value in (None, "float32"):
+        place = evidence.call_place(by_hand, "precision")
+    numbers = {
+        "zero": answer.zero,
+        "zero_in_float32": answer.zero_in_full,
+        "finite": answer.finite,
+        "updates_lost": answer.lost,
+    }
     if answer.finite_in_full and not answer.finite:
         text = (
             "In half precision the outputs or gradients of the first batch overflow; in float32 they are"
@@ -264,9 +278,18 @@ def gradients_lost_to_half_precision(evidence: Evidence) -> Iterator[Finding]:
             f"In half precision {answer.zero:.0%} of the gradients are exactly 0 ({answer.zero_in_full:.0%}"
             " in float32)."
         )
+    elif answer.lost - answer.lost_in_full > 0.5:
+        text = (
+            f"The weights are kept in half precision: the first step leaves {answer.lost:.0%} of them as they"
+            f" were, though they have a gradient ({answer.lost_in_full:.0%} in float32)."
+        )
     else:
         return
     yield Finding("low-precision", place, numbers, text, ("full-precision",))
+
+
+def _to_half(call: Operation) -> bool:
+    return any(call.settings.get("dtype") is half for half in HALVES)
 
 
 @check(

@@ -53,6 +53,8 @@ def weights_that_start_wrong(evidence: Evidence) -> Iterator[Finding]:
     wrong: list[tuple[LayerState, str, float]] = []
     for state, weight in pairs:
         fan_in = math.prod(weight.shape[1:])
+        if fan_in * weight.shape[0] < 2:
+            continue  # a single number is no less random for being alone
         gain = weight.std * math.sqrt(fan_in)
         if weight.constant or weight.std == 0:
             zeros = sum(w.norm == 0 for _, w in pairs)

@@ -88,6 +88,10 @@ def full_precision(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     old = recipe.settings.precision
     if old != "float32":
         yield Edit.set("training.precision", "float32", f"precision {old} → float32")
+    elif situation.names("low-precision"):  # cast by hand, in forward or in the loss
+        both = [{"kind": kind, "parameters": {}} for kind in ("full-precision", "full-precision-loss")]
+        label = "no casts to half precision"
+        yield Edit("together", {"edits": both}, "precision", label)
 
 
 @idea(attribute="optimizer", addresses=("untrained-parameters",), prior=0.9)

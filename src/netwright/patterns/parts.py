@@ -186,7 +186,7 @@ def more_data_would_help(evidence: Evidence) -> Iterator[Finding]:
 
     Looks at the run's gap between training and validation, at the samples for each class (or in all), and at
     the validation skill of the same training on half of the samples.
-    Threshold: a gap of 0.15 with at most 20 samples a class (80 for a regression), and a loss of at least
+    Threshold: a gap of 0.15 with at most 30 samples a class (100 for a regression), and a loss of at least
     0.06 of skill when the data are halved.
     Source: Hestness et al., Deep Learning Scaling is Predictable, Empirically (2017).
     """
@@ -248,8 +248,8 @@ def _is_small(evidence: Evidence) -> bool:
     assert evidence.data is not None
     data = evidence.data
     if data.task.name in ("classification", "binary"):
-        return data.train.size <= 20 * max(2, data.task.classes)
-    return data.train.size <= 80
+        return data.train.size <= 30 * max(2, data.task.classes)
+    return data.train.size <= 100
 
 
 @check(

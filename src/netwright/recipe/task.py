@@ -98,9 +98,14 @@ class Metric:
         return (score - self.trivial) / (self.perfect - self.trivial)
 
 
-def decisions(outputs: Tensor, task: Task) -> Tensor:
-    """The decided class (N,), the decided labels (N, K), or the outputs of a regression as (N, K)."""
+def decisions(outputs: Tensor, task: Task, at_zero: bool = True) -> Tensor:
+    """The decided class (N,), the decided labels (N, K), or the outputs of a regression as (N, K).
+
+    A single output is a logit (over 0) or, into a loss that wants probabilities, one of them (over 0.5).
+    """
     flat = outputs.reshape(len(outputs), -1)
+    if not at_zero and (flat.shape[1] == 1 or task.name == "multilabel"):
+        flat = flat - 0.5
     if task.name == "classification" and flat.shape[1] > 1:
         return flat.nan_to_num(nan=-torch.inf).argmax(1)
     if task.name in ("classification", "binary", "multilabel"):
@@ -182,12 +187,7 @@ def _own_metric(metric: Callable[..., Any], task: Task, targets: Tensor) -> Metr
 
 def _right(task: Task, at_zero: bool) -> Callable[[Tensor, Tensor], Tensor]:
     def right(outputs: Tensor, targets: Tensor) -> Tensor:
-        flat = outputs.reshape(len(outputs), -1)
-        single = flat.shape[1] == 1
-        # A single output is a logit (over 0) or, into a loss that wants probabilities, a
-        # probability (over 0.5).
-        decided = decisions(flat - 0.5 if single and not at_zero else flat, task)
-        return (decided == labels_of(targets)).double()
+        return (decisions(outputs, task, at_zero) == labels_of(targets)).double()
 
     return right
 

@@ -5,6 +5,7 @@ In come recipes and seeds, out go events and frozen `Run`s; layers are captured 
 """
 
 from netwright.runs.batch import examine_start
+from netwright.runs.calls import BOUNDED, RECTIFIERS
 from netwright.runs.evidence import (
     BatchError,
     BatchEvidence,
@@ -18,7 +19,7 @@ from netwright.runs.evidence import (
     summarise,
 )
 from netwright.runs.forward import forward, outputs_of, predict, sample_losses
-from netwright.runs.operations import BOUNDED, RECTIFIERS, Operation, Operations, Recorder
+from netwright.runs.operations import Operation, Operations, Recorder
 from netwright.runs.probes import Copy, SimpleModels
 from netwright.runs.rate_range import RangeTest, range_test
 from netwright.runs.run import LayerTraces, Run, run_key

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from netwright.recipe import Recipe, seeded, tree_tensors
 from netwright.recipe.edits import core
 from netwright.recipe.source import Birthplace
+from netwright.runs.calls import LOSS_NAMES
 from netwright.runs.evidence import (
     BatchError,
     BatchEvidence,
@@ -22,7 +23,7 @@ from netwright.runs.evidence import (
     ParameterState,
 )
 from netwright.runs.forward import outputs_of
-from netwright.runs.operations import LOSS_NAMES, Recorder
+from netwright.runs.operations import Recorder
 from netwright.runs.subject import Subject, first_batch
 from netwright.runs.taps import Tap
 

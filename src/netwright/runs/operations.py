@@ -22,176 +22,24 @@ from torch.overrides import TorchFunctionMode
 from netwright.recipe.edits import core
 from netwright.recipe.rewiring import call_name
 from netwright.recipe.source import Birthplace, is_ours
+from netwright.runs.calls import (
+    BOUNDED,
+    LEAVING,
+    LINEAR,
+    LOSS_NAMES,
+    MATMUL,
+    OVER_AN_AXIS,
+    RECTIFIERS,
+    SCALING,
+    SHAPING,
+    WEIGHTED,
+)
 from netwright.runs.taps import fires_by_unit, unrecorded
 
-WEIGHTED = frozenset(
-    [
-        "linear",
-        "bilinear",
-        "conv1d",
-        "conv2d",
-        "conv3d",
-        "conv_transpose1d",
-        "conv_transpose2d",
-        "conv_transpose3d",
-    ]
-)
-RECURRENT = frozenset(
-    ["lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"]
-)
-RECTIFIERS = frozenset(
-    [
-        "relu",
-        "relu6",
-        "leaky_relu",
-        "prelu",
-        "elu",
-        "selu",
-        "celu",
-        "gelu",
-        "silu",
-        "mish",
-        "rrelu",
-        "threshold",
-    ]
-)
-BOUNDED = {
-    "sigmoid": (0.0, 1.0),
-    "hardsigmoid": (0.0, 1.0),
-    "softmax": (0.0, 1.0),
-    "tanh": (-1.0, 1.0),
-    "hardtanh": (-1.0, 1.0),
-    "softsign": (-1.0, 1.0),
-    "relu": (0.0, float("inf")),
-    "relu6": (0.0, 6.0),
-    "softplus": (0.0, float("inf")),
-    "exp": (0.0, float("inf")),
-    "logsigmoid": (float("-inf"), 0.0),
-    "log_softmax": (float("-inf"), 0.0),
-}
-_SHAPING = frozenset(
-    [
-        "view",
-        "reshape",
-        "flatten",
-        "squeeze",
-        "unsqueeze",
-        "permute",
-        "transpose",
-        "t",
-        "contiguous",
-        "expand",
-        "expand_as",
-        "repeat",
-        "cat",
-        "stack",
-        "getitem",
-        "select",
-        "narrow",
-        "split",
-        "chunk",
-        "unbind",
-        "to",
-        "float",
-        "type",
-        "type_as",
-        "clone",
-        "unflatten",
-        "movedim",
-        "swapaxes",
-        "roll",
-        "dropout",
-        "dropout1d",
-        "dropout2d",
-        "dropout3d",
-        "feature_dropout",
-        "alpha_dropout",
-        "identity",
-        "pad",
-        "requires_grad_",
-        "detach",
-        "data",
-        "cuda",
-        "cpu",
-        "view_as",
-        "reshape_as",
-        "mt",
-        "tensor_split",
-        "tile",
-        "repeat_interleave",
-        "gather",
-        "index_select",
-        "flip",
-    ]
-)
-_LINEAR = _SHAPING | frozenset(
-    [
-        "add",
-        "sub",
-        "neg",
-        "radd",
-        "rsub",
-        "iadd",
-        "isub",
-        "mean",
-        "sum",
-        "batch_norm",
-        "avg_pool1d",
-        "avg_pool2d",
-        "avg_pool3d",
-        "adaptive_avg_pool1d",
-        "adaptive_avg_pool2d",
-        "adaptive_avg_pool3d",
-        "interpolate",
-        "upsample",
-        "fold",
-        "unfold",
-        "cumsum",
-    ]
-)
-_SCALING = frozenset(["mul", "div", "rmul", "truediv", "rtruediv", "imul", "idiv", "itruediv"])
-_MATMUL = frozenset(["matmul", "rmatmul", "mm", "bmm", "addmm", "baddbmm", "einsum"])
-LOSS_NAMES = {
-    "cross_entropy": "cross_entropy",
-    "nll_loss": "nll",
-    "binary_cross_entropy": "bce",
-    "binary_cross_entropy_with_logits": "bce_with_logits",
-    "mse_loss": "mse",
-    "l1_loss": "l1",
-    "huber_loss": "huber",
-    "smooth_l1_loss": "huber",
-}
 _LOOKED_FOR = (
-    "dim",
-    "p",
-    "training",
-    "dtype",
-    "momentum",
-    "normalized_shape",
-    "num_groups",
-    "reduction",
+    "dim", "p", "training", "dtype", "momentum", "normalized_shape", "num_groups", "reduction",
     "label_smoothing",
-)
-_OVER_AN_AXIS = frozenset(
-    [
-        "softmax",
-        "log_softmax",
-        "softmin",
-        "mean",
-        "sum",
-        "prod",
-        "cumsum",
-        "std",
-        "var",
-        "max",
-        "min",
-        "amax",
-        "amin",
-        "median",
-        "logsumexp",
-    ]
-)
-_LEAVING = frozenset(["item", "numpy", "tolist", "float", "array"])
+)  # fmt: skip
 _MOST = 20_000
 
 
@@ -222,21 +70,21 @@ class Operation:
     @property
     def weighted(self) -> bool:
         """Whether it multiplies by a parameter."""
-        return self.name in WEIGHTED or (self.name in _MATMUL and bool(self.parameters))
+        return self.name in WEIGHTED or (self.name in MATMUL and bool(self.parameters))
 
     @property
     def linear(self) -> bool:
         """Whether its result is linear (affine) in the data that it reads."""
-        if self.name in _LINEAR or self.weighted:
+        if self.name in LINEAR or self.weighted:
             return True
-        if self.name in _SCALING or self.name in _MATMUL:
+        if self.name in SCALING or self.name in MATMUL:
             return len(self.reads) < 2  # by a constant or a parameter
         return False
 
     @property
     def shapes_only(self) -> bool:
         """Whether it only moves values about or drops some."""
-        return self.name in _SHAPING
+        return self.name in SHAPING
 
 
 @frozen(eq=False)
@@ -294,6 +142,22 @@ class Operations:
                 waiting.extend(made.reads)
             else:
                 yield made
+
+    def all_through(self, call: Operation) -> bool:
+        """Whether every way from the network's inputs to its output leads through `call`."""
+        if self.output is None or call.makes == self.output:
+            return False
+        waiting, seen = [self.output], {call.makes}
+        while waiting:
+            value = waiting.pop()
+            if value in self.inputs:
+                return False
+            if value not in seen and value in self.maker:
+                made = self.maker[value]
+                # `expand_as` and the like take only the shape of their second tensor.
+                waiting.extend(made.reads[:1] if made.name.endswith("_as") else made.reads)
+            seen.add(value)
+        return call.makes in self.maker
 
     def named(self, *names: str) -> Iterator[Operation]:
         return (call for call in self.calls if call.name in names)
@@ -383,7 +247,7 @@ class Recorder(TorchFunctionMode):
                 self._calls.append(Operation(name, self._stack[-1], _user_line(), reads, -1, (), nth=nth))
             raise
         made = _tensors(result)
-        if not made and (tracked or reads) and name in _LEAVING:
+        if not made and (tracked or reads) and name in LEAVING:
             self._calls.append(Operation(name, self._stack[-1], _user_line(), reads, -1, (), cuts=tracked))
         if made and (reads or parameters):
             settings = _settings(name, func, args, kwargs)
@@ -477,7 +341,7 @@ def _settings(name: str, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, 
     for key, value in zip(names, args, strict=False):
         if key in _LOOKED_FOR and not isinstance(value, Tensor):
             found.setdefault(key, value)
-    if "dim" not in found and name in _OVER_AN_AXIS:
+    if "dim" not in found and name in OVER_AN_AXIS:
         given = (kwargs.get("axis"), *args[1:])
         axis = next((a for a in given if isinstance(a, (int, tuple, list)) and not isinstance(a, bool)), None)
         if axis is not None:

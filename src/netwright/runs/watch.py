@@ -13,14 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from netwright.recipe.edits import core
 from netwright.recipe.source import shown
 from netwright.runs.batch import describe_outputs, parameter_state
 from netwright.runs.evidence import (
     BatchEvidence,
     Evidence,
     NetworkEvidence,
-    OptimizerEvidence,
     ParameterState,
 )
 from netwright.runs.loop import (
@@ -34,6 +32,23 @@ from netwright.runs.loop import (
     StepEnds,
     heard,
 )
+from netwright.runs.reading import (
+    DESCRIBED,
+    choose,
+    describe_optimizers,
+    differs_between_modes,
+    fetch,
+    floating_in,
+    held_parameters,
+    inner_network,
+    is_compiled,
+    is_in,
+    rows_equal,
+    sample_of,
+    stamp,
+    tensors_in,
+    unwrapped,
+)
 from netwright.runs.taps import Hook, LayerState, Tap
 from netwright.values import Place, UserError
 
@@ -42,10 +57,7 @@ FIRST_GAP, LARGEST_GAP = 8, 512
 SPREADS = 4  # the distance grows by this factor
 TAPPED_EVERY = 3  # of the sampled stretches, the first included
 KEPT_EARLY, KEPT_LATE = 4, 12  # stretches
-WATCHED = 2  # parameters of an optimizer
-MEASURED = 1 << 13  # values of a gradient
 MANY_EVENTS, MANY_NODES, MANY_LOSSES = 4096, 5000, 512
-DESCRIBED = 1 << 20  # values of the outputs
 
 
 class Trace:
@@ -61,7 +73,7 @@ class Trace:
     def __init__(
         self, network: nn.Module, optimizers: Sequence[torch.optim.Optimizer], *, every: int | None = None
     ) -> None:
-        inner = _inner(network)
+        inner = inner_network(network)
         self.name = type(inner).__name__
         self.every = every
         self.steps = 0
@@ -80,14 +92,14 @@ class Trace:
         self._place = Place()
         self._gone_at: int | None = None
         self._own = {id(p): weakref.ref(p) for p in inner.parameters()}
-        self._held = {id(p): weakref.ref(p) for o in optimizers for p in _held(o)}
+        self._held = {id(p): weakref.ref(p) for o in optimizers for p in held_parameters(o)}
         self._names = {id(p): n for n, p in inner.named_parameters()}
         self._kinds = {n: type(m).__name__ for n, m in inner.named_modules() if n} or {"": self.name}
-        self._modal = tuple(n for n, m in inner.named_modules() if _differs_between_modes(m))
-        self._about = _describe_optimizers(optimizers, self._names)
-        self._start = {n: parameter_state(n, p, _is_in(p, self._held)) for n, p in inner.named_parameters()}
-        self._watched, self._owners = _choose(inner, optimizers)
-        self._samples = [(p, _sample(p).detach().clone()) for p in self._watched]
+        self._modal = tuple(n for n, m in inner.named_modules() if differs_between_modes(m))
+        self._about = describe_optimizers(optimizers, self._names)
+        self._start = {n: parameter_state(n, p, is_in(p, self._held)) for n, p in inner.named_parameters()}
+        self._watched, self._owners = choose(inner, optimizers)
+        self._samples = [(p, sample_of(p).detach().clone()) for p in self._watched]
         self._norms: list[Tensor] = []
         self._stretches: list[list[Event]] = []
         self._events: list[Event] = []
@@ -120,12 +132,12 @@ class Trace:
         if network is None and self._gone_at is None:
             self._gone_at = self.steps
         if network is not None:
-            if self._opened % (1 if self.every else TAPPED_EVERY) == 0 and not _compiled(network):
-                self._tap = Tap(_inner(network), only_differentiable=True).__enter__()
+            if self._opened % (1 if self.every else TAPPED_EVERY) == 0 and not is_compiled(network):
+                self._tap = Tap(inner_network(network), only_differentiable=True).__enter__()
             roots = list(network.children()) if isinstance(network, (nn.ModuleList, nn.ModuleDict)) else []
             for root in roots or [network]:
                 self._handles.append(root.register_forward_hook(Hook(self._passed), with_kwargs=True))
-            for name, parameter in _inner(network).named_parameters():
+            for name, parameter in inner_network(network).named_parameters():
                 if parameter.requires_grad and name not in self._reached:
                     hook = Hook(_of(self._arrived_first, name))
                     self._handles.append(parameter.register_post_accumulate_grad_hook(hook))
@@ -163,11 +175,11 @@ class Trace:
     def _number(self, value: Tensor) -> int:
         """The number by which a norm is fetched later, together with all others."""
         with torch.no_grad():
-            self._norms.append(torch.linalg.vector_norm(_sample(value).detach().float()))
+            self._norms.append(torch.linalg.vector_norm(sample_of(value).detach().float()))
         return len(self._norms) - 1
 
     def _passed(self, module: nn.Module, arguments: tuple[Any, ...], named: Any, result: Any) -> None:
-        outputs = _floating(result)
+        outputs = floating_in(result)
         differentiable = torch.is_grad_enabled() and any(t.requires_grad for t in outputs)
         self._hear(Forward(module.training, torch.is_grad_enabled(), differentiable))
         if not differentiable:
@@ -175,7 +187,7 @@ class Trace:
         if self._tap is not None:
             self._untap()
         if not self._outputs and outputs:
-            given = next((t for t in _tensors((arguments, named)) if t.ndim), None)
+            given = next((t for t in tensors_in((arguments, named)) if t.ndim), None)
             self._input_shape = tuple(given.shape) if given is not None else ()
             largest = max(outputs, key=lambda t: t.ndim)
             if largest.ndim and 0 < largest.numel() <= DESCRIBED:
@@ -192,7 +204,7 @@ class Trace:
             return
         there = self._watched[k].grad
         before = self._number(there) if there is not None and not there.is_sparse else None
-        self._hear(Arrival(k, _stamp(there), before, self._number(gradient)))
+        self._hear(Arrival(k, stamp(there), before, self._number(gradient)))
 
     def _step_begins(self, k: int, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         lr = optimizer.param_groups[0]["lr"]
@@ -203,7 +215,7 @@ class Trace:
     def _step_ended(self, k: int, *_: Any) -> None:
         self.calls[k] += 1
         if self._listening:
-            stamps = ((q, _stamp(p.grad)) for q, p in enumerate(self._watched) if k in self._owners[q])
+            stamps = ((q, stamp(p.grad)) for q, p in enumerate(self._watched) if k in self._owners[q])
             self._hear(StepEnds(k, tuple(stamps)))
 
     # --- the line in the loop ----------------------------------------------------------------------
@@ -269,9 +281,9 @@ class Trace:
         while at < len(nodes):
             variable = getattr(nodes[at], "variable", None)
             if isinstance(variable, Tensor):
-                if _is_in(variable, self._own):
+                if is_in(variable, self._own):
                     return "network"
-                held |= _is_in(variable, self._held)
+                held |= is_in(variable, self._held)
                 other |= isinstance(variable, nn.Parameter)
             for node, _ in nodes[at].next_functions:
                 if node is not None and node not in seen:
@@ -303,7 +315,7 @@ class Trace:
         """What checks may see of a watched loop: its network, its optimizers, the first batch, and the order
         of what it called. Waits for the device; the loop may go on afterwards."""
         network = self._network()
-        inner = _inner(network) if network is not None else None
+        inner = inner_network(network) if network is not None else None
         optimizers = [o for reference in self._optimizers if (o := reference()) is not None]
         if self._pending is not None and self._events and isinstance(self._events[-1], (StepEnds, Noted)):
             self._take()
@@ -326,7 +338,7 @@ class Trace:
             frozen = any(learning) and not all(learning)
         about = self._about
         if optimizers and len(optimizers) == len(self._optimizers):
-            about = _describe_optimizers(optimizers, self._names)
+            about = describe_optimizers(optimizers, self._names)
         return Evidence(
             # Some frozen and some not: fine-tuning, and the user's own choice.
             network=NetworkEvidence(self._kinds, {}, pretrained=frozen),
@@ -338,28 +350,28 @@ class Trace:
     def _parameters(self, inner: nn.Module) -> tuple[ParameterState, ...]:
         """The parameters as they were before the first step, with the first gradient of each. What has moved
         is held by an optimizer, if not by one of these; what was constant and is no longer is not stuck."""
-        reached = dict(zip(self._reached, _fetch(list(self._reached.values())), strict=True))
+        reached = dict(zip(self._reached, fetch(list(self._reached.values())), strict=True))
         states: list[ParameterState] = []
         for name, parameter in inner.named_parameters():
-            now = parameter_state(name, parameter, _is_in(parameter, self._held))
+            now = parameter_state(name, parameter, is_in(parameter, self._held))
             then = self._start.get(name, now)
             moved = now.norm != then.norm
-            stuck = then.constant and not (now.constant or _rows_equal(parameter))
+            stuck = then.constant and not (now.constant or rows_equal(parameter))
             states.append(
                 attrs.evolve(
                     now if stuck else then,
                     requires_grad=now.requires_grad,
-                    in_optimizer=parameter.requires_grad and (_is_in(parameter, self._held) or moved),
+                    in_optimizer=parameter.requires_grad and (is_in(parameter, self._held) or moved),
                     gradient=reached.get(name, 0.0 if now.gradient is None and moved else now.gradient),
                 )
             )
         return tuple(states)
 
     def _loop(self, losses: np.ndarray) -> LoopEvidence:
-        norms = _fetch(self._norms)
+        norms = fetch(self._norms)
         facts = [heard(events, self._owners, norms.__getitem__) for events in self._stretches]
         arrived = [norms[e.arrived] for events in self._stretches for e in events if isinstance(e, Arrival)]
-        moved = [not torch.equal(_sample(p).detach().to(s.device), s) for p, s in self._samples]
+        moved = [not torch.equal(sample_of(p).detach().to(s.device), s) for p, s in self._samples]
         first = next((s for s in self._first if s.input_mean is not None), None)
         return LoopEvidence(
             losses=losses,
@@ -407,7 +419,7 @@ def watch(
         )
     given = [optimizer] if isinstance(optimizer, torch.optim.Optimizer) else optimizer
     several = list(given) if isinstance(given, Iterable) else [given]
-    found = [_unwrapped(o) for o in (*several, *others)]
+    found = [unwrapped(o) for o in (*several, *others)]
     if not found:
         raise UserError("watch: no optimizer was given")
     lazy = next((n for n, p in network.named_parameters() if nn.parameter.is_lazy(p)), None)
@@ -418,134 +430,8 @@ def watch(
     return Trace(network, found, every=every)
 
 
-def _unwrapped(optimizer: Any) -> torch.optim.Optimizer:
-    """The optimizer of torch in what Accelerate or Lightning put around it."""
-    inside = getattr(optimizer, "optimizer", None)
-    while isinstance(inside, torch.optim.Optimizer):
-        optimizer, inside = inside, getattr(inside, "optimizer", None)
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise UserError(f"watch: a {type(optimizer).__name__} is no optimizer of torch")
-    return optimizer
-
-
-def _inner(network: nn.Module) -> nn.Module:
-    """The user's own network under what is around it."""
-    while True:
-        inside = core(network)
-        if isinstance(inside, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
-            inside = inside.module
-        inside = getattr(inside, "_orig_mod", inside)
-        if inside is network:
-            return network
-        network = inside
-
-
-def _compiled(network: nn.Module) -> bool:
-    return any(
-        hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) is not None
-        for m in network.modules()
-    )
-
-
-def _is_in(tensor: Tensor, known: dict[int, weakref.ref[Any]]) -> bool:
-    """By identity; another tensor may have come to the address of one that was deleted."""
-    reference = known.get(id(tensor))
-    return reference is not None and reference() is tensor
-
-
-def _held(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [p for group in optimizer.param_groups for p in group["params"]]
-
-
-def _choose(
-    network: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
-) -> tuple[list[Tensor], list[frozenset[int]]]:
-    """A few parameters of every optimizer, and of the network where none holds them, each with the numbers of
-    the optimizers that hold it: weights rather than biases, small rather than large."""
-    owners: dict[int, set[int]] = {}
-    for k, optimizer in enumerate(optimizers):
-        for parameter in _held(optimizer):
-            owners.setdefault(id(parameter), set()).add(k)
-    unheld = [p for p in network.parameters() if id(p) not in owners]
-    chosen: dict[int, Tensor] = {}
-    for group in (*(_held(o) for o in optimizers), unheld):
-        able = [p for p in group if p.requires_grad]
-        best = [p for p in able if p.ndim > 1 and p.numel() <= DESCRIBED] or able
-        for place in np.linspace(0, len(best) - 1, min(WATCHED, len(best))).round().astype(int):
-            chosen[id(best[place])] = best[place]
-    return list(chosen.values()), [frozenset(owners.get(k, ())) for k in chosen]
-
-
-def _describe_optimizers(
-    optimizers: Sequence[torch.optim.Optimizer], names: dict[int, str]
-) -> OptimizerEvidence | None:
-    """Of several, the kinds together, the first one's rate and settings, and what all of them hold."""
-    if not optimizers:
-        return None
-    group = optimizers[0].param_groups[0]
-    return OptimizerEvidence(
-        ", ".join(type(o).__name__ for o in optimizers),
-        float(group["lr"]),
-        {k: v for k, v in group.items() if k not in ("params", "lr")},
-        tuple(names.get(id(p), "?") for o in optimizers for p in _held(o)),
-    )
-
-
-def _differs_between_modes(module: nn.Module) -> bool:
-    if isinstance(module, nn.modules.batchnorm._BatchNorm):  # pyright: ignore[reportPrivateUsage]
-        return module.track_running_stats
-    if isinstance(module, (nn.MultiheadAttention, nn.RNNBase)):
-        return module.dropout > 0
-    rate = getattr(module, "p", getattr(module, "drop_prob", None))
-    return "drop" in type(module).__name__.lower() and isinstance(rate, (int, float)) and rate > 0
-
-
-def _rows_equal(parameter: Tensor) -> bool:
-    values = parameter.detach()
-    return bool(values.ndim > 1 and len(values) > 1 and (values == values[:1]).all())
-
-
-def _sample(value: Tensor) -> Tensor:
-    """At most about `MEASURED` values of a tensor, the first ones, without a copy."""
-    if value.numel() <= MEASURED or value.ndim == 0:
-        return value
-    return value[: max(1, len(value) * MEASURED // value.numel())]
-
-
-def _stamp(gradient: Tensor | None) -> tuple[int, int] | None:
-    """Changes whenever somebody writes to a gradient or replaces it."""
-    if gradient is None or gradient.is_sparse:
-        return None
-    return gradient.data_ptr(), gradient._version
-
-
-def _fetch(values: list[Tensor]) -> list[float]:
-    """Numbers from the device, those of one device in one transfer."""
-    found: list[float] = []
-    for _, run in groupby(values, lambda v: v.device):
-        found += torch.stack([v.reshape(()).float() for v in run]).tolist()
-    return found
-
-
 def _of(function: Any, first: Any) -> Any:
     return lambda *rest: function(first, *rest)
-
-
-def _tensors(value: Any) -> Iterable[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _tensors(part)
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            yield from _tensors(part)
-    elif attrs.has(type(value)) or hasattr(type(value), "__dataclass_fields__"):
-        yield from _tensors(list(vars(value).values()))
-
-
-def _floating(value: Any) -> list[Tensor]:
-    return [t for t in _tensors(value) if t.is_floating_point()]
 
 
 def _caller() -> Place:

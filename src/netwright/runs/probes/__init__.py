@@ -4,22 +4,16 @@ In comes a subject (a network with one batch) or a recipe, out goes one frozen a
 and puts the random state back; it judges nothing: checks read the answers as evidence.
 """
 
-from netwright.runs.probes.batch import (
+from netwright.runs.probes.arithmetic import (
     GradientCheck,
-    InputUse,
-    LossExtremes,
-    Mixing,
     Modes,
     Precision,
-    StartLoss,
-    batch_mixing,
     evaluation_modes,
     gradient_check,
-    input_use,
-    loss_extremes,
     precision,
-    start_loss,
 )
+from netwright.runs.probes.dependence import InputUse, Mixing, batch_mixing, input_use
+from netwright.runs.probes.losses import LossExtremes, StartLoss, loss_extremes, start_loss
 from netwright.runs.probes.simple import LabelShift, SimpleModels, features, label_shift, simple_models
 from netwright.runs.probes.steps import (
     Altered,

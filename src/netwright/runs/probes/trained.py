@@ -161,8 +161,15 @@ def situations(recipe: Recipe, run: Run, seed: int = 0, device: str = "cpu") -> 
 
 def _shortcut(parts: list[Shortcut], dealt: Callable[[str, Tensor], Shortcut]) -> Shortcut | None:
     """The part, or the few parts together, that training hangs on and validation does not gain from."""
+    falls = sorted((p.in_training for p in parts), reverse=True)
+    alone = len(falls) > 1 and falls[1] < 0.1 * falls[0]  # nothing else counts: then half is enough
+    bound = 0.5 if alone else 0.35
     suspected = [
-        p for p in parts if p.in_training - p.in_validation > 0.05 and p.in_validation < 0.35 * p.in_training
+        p
+        for p in parts
+        if p.in_training > 0.05
+        and p.in_training - p.in_validation > 0.05
+        and p.in_validation < bound * p.in_training
     ]
     rest = max((p.in_training for p in parts if p not in suspected), default=0.0)
     if not suspected or len(suspected) > max(1, len(parts) // 4):
@@ -174,7 +181,7 @@ def _shortcut(parts: list[Shortcut], dealt: Callable[[str, Tensor], Shortcut]) -
         more = f" and {len(suspected) - 2} more" if len(suspected) > 2 else ""
         whole = dealt(f"{shown}{more}", index)
     stands_out = rest < 0.5 * whole.in_training
-    holds = whole.in_training >= HANGS and stands_out and whole.in_validation < 0.35 * whole.in_training
+    holds = whole.in_training >= HANGS and stands_out and whole.in_validation < bound * whole.in_training
     return whole if holds else None
 
 
