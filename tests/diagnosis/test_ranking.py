@@ -9,8 +9,8 @@ import netwright as nw
 from netwright.diagnosis import THRESHOLD, rank, rivals_of
 from netwright.values import Finding
 
+from .buggy_loops import never_zeroed
 from .cases import CHECKS, OF_LOOPS
-from .test_loop_checks import never_zeroed
 
 CAUSES = tomllib.loads(resources.files("netwright.diagnosis").joinpath("causes.toml").read_text("utf-8"))
 
