@@ -65,6 +65,16 @@ def one_kind_fails():
     return nw.Data((x[:400][common], y[:400][common]), (x[400:], y[400:]))
 
 
+def one_camera_fails():
+    """What one camera saw means the opposite; training has none of it, and no input tells it apart."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(600, 6)).astype("float32")
+    camera = np.where(generator.random(600) < 0.3, "night", "day")
+    y = ((x[:, 0] > 0) ^ (camera == "night")).astype(int)
+    by_day = camera[:400] == "day"
+    return nw.Data((x[:400][by_day], y[:400][by_day]), (x[400:], y[400:]), meta={"camera": camera[400:]})
+
+
 def mixed_pixels(x):
     return x.flatten(1)[:, torch.randperm(x[0].numel())].reshape(x.shape)
 
@@ -135,3 +145,9 @@ def test_it_fires(check, make):
 @pytest.mark.parametrize(("check", "make"), cases(MUST_NOT))
 def test_it_leaves_alone(check, make):
     assert findings(check, make()) == []
+
+
+def test_what_is_known_of_the_samples_and_is_no_input_tells_where_it_fails():
+    (finding,) = findings("overfit-situation", adam(one_camera_fails(), lambda: mlp(6, 2), epochs=20))
+    assert finding.explanation.startswith("Good where camera is not night, bad where camera is night")
+    assert finding.where.samples

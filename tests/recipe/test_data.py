@@ -48,6 +48,20 @@ def test_targets_that_are_amounts_are_split_at_random(rows):
     assert (len(parts.train), len(parts.val), len(parts.test)) == (18, 6, 6)
 
 
+def test_what_is_known_of_the_samples_follows_them_into_validation(rows):
+    numbers = np.arange(30)
+    parts = nw.Data.arrays(*rows, meta={"row": numbers}, split=(0.5, 0.3, 0.2)).parts
+    assert np.array_equal(parts.val_meta["row"], numbers[parts.val.index])
+    given = nw.Data(rows, (rows[0][:4], rows[1][:4]), meta={"row": numbers[:4]}).parts
+    assert list(given.val_meta["row"]) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("meta", [{"row": np.arange(29)}, {1: np.arange(30)}, ["row"]])
+def test_what_is_known_of_the_samples_must_be_a_value_for_each_by_name(rows, meta):
+    with pytest.raises(UserError, match="meta"):
+        _ = nw.Data.arrays(*rows, meta=meta).parts
+
+
 def test_groups_stay_together_and_are_told_for_validation(rows):
     groups = np.repeat(np.arange(10), 3)
     parts = nw.Data.arrays(*rows, groups=groups, split=(0.5, 0.3, 0.2)).parts

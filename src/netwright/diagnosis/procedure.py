@@ -344,10 +344,10 @@ def _is_settled(ranking: Ranking) -> bool:
 
 
 def _tried_in_vain(confidence: float, undecided: bool) -> float:
-    """The confidence after a repair that did not clearly help: odds five times smaller (two where it helped,
-    but not beyond doubt), so that what is certain from the code alone stays above the threshold and a
-    guess falls below."""
-    odds = confidence / max(1e-9, 1 - confidence) / (2 if undecided else 5)
+    """The confidence after a repair that did not clearly help: odds three times smaller (two where it helped,
+    but not beyond doubt), so that what is probable without it stays above the threshold and a guess falls
+    below."""
+    odds = confidence / max(1e-9, 1 - confidence) / (2 if undecided else 3)
     return odds / (1 + odds)
 
 

@@ -11,6 +11,7 @@ from netwright.runs import Evidence
 from netwright.values import Finding
 
 RATIO = 10.0
+NEGLECTED, LEARNS = 0.1, 0.3
 
 
 @check(
@@ -46,10 +47,18 @@ def rare_classes(evidence: Evidence) -> Iterator[Finding]:
             return
     said = "" if rare_recall is None else f" Of them {rare_recall:.0%} are recognised in validation."
     share = min(counts.values()) / sum(counts.values())
+    learns = (evidence.skill("train") or 0.0) > LEARNS
+    neglected = learns and rare_recall is not None and rare_recall < NEGLECTED
     yield Finding(
         cause="class-imbalance",
         where=evidence.place("class_weights"),
-        evidence={"ratio": ratio, "rarest_share": share, "rare_recall": rare_recall, "rare_classes": rare},
+        evidence={
+            "ratio": ratio,
+            "rarest_share": share,
+            "rare_recall": rare_recall,
+            "rare_classes": rare,
+            "neglected": neglected,
+        },
         explanation=(
             f"The largest class has {ratio:,.0f} times the samples of the smallest ({share:.1%}).{said}"
         ),

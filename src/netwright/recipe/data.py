@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from torch import Tensor
 
 from netwright.recipe.read import ImageFolder, read, read_table
@@ -35,6 +35,7 @@ class Parts:
     notes: tuple[str, ...]
     fingerprint: str
     val_groups: Any = None  # (V,) group of each validation sample, or None
+    val_meta: Mapping[str, Any] = field(factory=dict)  # (V,) each, what is known of each validation sample
 
     @functools.cached_property
     def test_digest(self) -> str | None:
@@ -54,6 +55,11 @@ def _shares(value: Any) -> tuple[float, float, float]:
     return shares[0], shares[1], shares[2]
 
 
+def _columns(_: Any, attribute: Any, value: Any) -> None:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise UserError(f"data: {attribute.name}= must be columns by name, like {{'camera': names}}")
+
+
 def _yes_or_no(_: Any, attribute: Any, value: Any) -> None:
     if not isinstance(value, bool):
         raise UserError(f"data: {attribute.name}={value!r} must be True or False")
@@ -71,7 +77,9 @@ class Data:
     `train`, `val`, `test` are each `(inputs, targets)` or anything with `__len__` and `__getitem__`. What is
     not given is split off `train` by `split` (shares of train, validation, test): by `groups` or `time`, both
     (N,), where samples are not independent, else by class shares (`stratify`). The split depends on
-    `split_seed` alone. Raises `UserError`.
+    `split_seed` alone. `meta` is what is known of the samples and is no input of the network, such as
+    `{"camera": names}`: one value for each sample of `val` where that is given, else of `train`; where the
+    network fails is also looked for by it. Raises `UserError`.
     """
 
     train: Any
@@ -80,6 +88,7 @@ class Data:
     classes: Sequence[str] | None = None
     groups: Any = field(default=None, kw_only=True)
     time: Any = field(default=None, kw_only=True)
+    meta: Mapping[str, Any] = field(factory=dict, kw_only=True, validator=_columns)
     stratify: bool = field(default=True, kw_only=True, validator=_yes_or_no)
     split: tuple[float, float, float] = field(default=(0.85, 0.15, 0.0), kw_only=True, converter=_shares)
     split_seed: int = field(default=0, kw_only=True, validator=_seed)
@@ -134,17 +143,19 @@ class Data:
         drop: Sequence[str] = (),
         groups: str | None = None,
         time: str | None = None,
+        meta: Sequence[str] = (),
         split: tuple[float, float, float] = (0.7, 0.15, 0.15),
         **options: Any,
     ) -> Data:
-        """A CSV or Parquet file; `groups` and `time` name columns, which are then no features."""
-        left_out = [*drop, *(name for name in (groups, time) if name)]
+        """A CSV or Parquet file; `groups`, `time` and `meta` name columns, which are then no features."""
+        left_out = [*drop, *(name for name in (groups, time) if name), *meta]
         samples, classes, features, frame = read_table(path, target, na_values=na_values, drop=left_out)
         return cls(
             samples,
             classes=classes,
             groups=frame[groups].to_numpy() if groups else None,
             time=frame[time].to_numpy() if time else None,
+            meta={name: frame[name].to_numpy() for name in meta},
             split=split,
             features=features,
             **options,
@@ -177,7 +188,7 @@ class Data:
         val = read(self.val, "val") if self.val is not None else None
         test = read(self.test, "test") if self.test is not None else None
         if val is not None:
-            return self._parts(train, val, test, ())
+            return self._known(self._parts(train, val, test, ()), val)
         assert isinstance(train, (TensorSamples, MapSamples))
         share = self.split
         if test is not None:  # nothing more is split off for the test
@@ -189,11 +200,20 @@ class Data:
         rows = split_rows(len(train), share, self.split_seed, labels=labels, groups=groups, time=time)
         test = train.take(rows[2]) if test is None and share[2] > 0 else test
         parts = self._parts(train.take(rows[0]), train.take(rows[1]), test, self._doubts())
+        parts = self._known(parts, train, rows[1])
         if groups is not None:
-            from attrs import evolve
-
-            parts = evolve(parts, val_groups=np.unique(groups[rows[1]], return_inverse=True)[1])
+            numbers = np.unique(groups[rows[1]], return_inverse=True)[1]
+            parts = evolve(
+                parts, val_groups=numbers, val_meta={"the group": groups[rows[1]], **parts.val_meta}
+            )
         return parts
+
+    def _known(self, parts: Parts, of: Samples, rows: Any = slice(None)) -> Parts:
+        """The parts with what `meta` says of the validation samples, which are these rows of `of`."""
+        columns = {
+            name: self._column(values, of, f"meta[{name!r}]")[rows] for name, values in self.meta.items()
+        }
+        return evolve(parts, val_meta=columns)
 
     def _column(self, value: Any, train: Samples, name: str) -> Any:
         if value is None:

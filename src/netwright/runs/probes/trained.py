@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from netwright.runs.run import Run
 ROWS = 512
 REGIONS = 4
 HANGS, GAP = 0.3, 0.15
+MANY_VALUES = 200
 
 
 @frozen(eq=False)
@@ -114,8 +115,8 @@ class Situations:
 @torch.no_grad()
 def situations(recipe: Recipe, run: Run, seed: int = 0, device: str = "cpu") -> Situations | None:
     """Permute one feature, channel or region of the inputs at a time in training and in validation; and
-    compare slices of validation: classes, values of table columns, clusters of the network's own last
-    hidden layer.
+    compare slices of validation: classes, values of table columns and of `Data(meta=)`, groups, clusters of
+    the network's own last hidden layer.
 
     `None` without weights, or for inputs that are not one tensor of numbers.
     Source: Breiman, Random Forests (2001), section 10; Eyuboglu et al., Domino (2022).
@@ -139,6 +140,7 @@ def situations(recipe: Recipe, run: Run, seed: int = 0, device: str = "cpu") -> 
 
     with seeded(seed, "situations"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        slices = _slices(recipe, network, each, device)
         parts: list[Shortcut] = []
         found: Shortcut | None = None
         if inputs.is_floating_point():
@@ -154,15 +156,18 @@ def situations(recipe: Recipe, run: Run, seed: int = 0, device: str = "cpu") -> 
             named = _parts(inputs)
             parts = [dealt(name, index) for name, index in named]
             if base_train - base_val >= GAP:
-                found = _shortcut(parts, dealt)
-        slices = _slices(recipe, network, each, device)
+                found = _shortcut(parts, dealt, sliced=bool(slices))
     return Situations(slices, found, tuple(parts))
 
 
-def _shortcut(parts: list[Shortcut], dealt: Callable[[str, Tensor], Shortcut]) -> Shortcut | None:
-    """The part, or the few parts together, that training hangs on and validation does not gain from."""
+def _shortcut(
+    parts: list[Shortcut], dealt: Callable[[str, Tensor], Shortcut], *, sliced: bool
+) -> Shortcut | None:
+    """The part, or the few parts together, that training hangs on and validation does not gain from; judged
+    more strictly where a slice of validation tells as well why it scores less."""
     falls = sorted((p.in_training for p in parts), reverse=True)
-    alone = len(falls) > 1 and falls[1] < 0.1 * falls[0]  # nothing else counts: then half is enough
+    # Nothing else counts: then half is enough.
+    alone = not sliced and len(falls) > 1 and falls[1] < 0.1 * falls[0]
     bound = 0.5 if alone else 0.35
     suspected = [
         p
@@ -259,13 +264,9 @@ def _members(
     if inputs.ndim == 2:
         for k in range(min(flat.shape[1], 64)):
             name = features[k] if features and k < len(features) else f"feature {k}"
-            values = np.unique(flat[:, k])
-            if 2 <= len(values) <= 6:
-                found += [(f"{name} is {v:g}", f"{name} is not {v:g}", flat[:, k] == v) for v in values]
-            elif len(values) > 6:
-                low, high = np.quantile(flat[:, k], [0.2, 0.8])
-                found.append((f"{name} is below {low:.3g}", f"{name} is higher", flat[:, k] < low))
-                found.append((f"{name} is above {high:.3g}", f"{name} is lower", flat[:, k] > high))
+            found += _by_column(name, flat[:, k])
+    for name, column in recipe.data.parts.val_meta.items():
+        found += _by_column(name, column)
     embedded = _embedding(network, inputs, device)
     if embedded is not None and size >= 200:
         from sklearn.cluster import KMeans
@@ -276,6 +277,26 @@ def _members(
             (f"the network's own cluster {k}", "the other clusters", names == k) for k in np.unique(names)
         ]
     return found
+
+
+def _by_column(name: str, column: NDArray[Any]) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+    """Slices by the values of a column (N,) where they are few, by its lowest and highest fifth where they
+    are many numbers."""
+    numbers = column.dtype.kind in "fiu"
+    if numbers:
+        column = np.asarray(column, dtype=float)
+        values = np.unique(column[np.isfinite(column)])
+    else:
+        column = column.astype(str)
+        values = np.unique(column)
+    if 2 <= len(values) <= (6 if numbers else MANY_VALUES):
+        for value in values:
+            shown = f"{value:g}" if numbers else str(value)
+            yield f"{name} is {shown}", f"{name} is not {shown}", column == value
+    elif numbers and len(values) > 6:
+        low, high = np.quantile(column[np.isfinite(column)], [0.2, 0.8])
+        yield f"{name} is below {low:.3g}", f"{name} is higher", column < low
+        yield f"{name} is above {high:.3g}", f"{name} is lower", column > high
 
 
 def _embedding(network: nn.Module, inputs: Tensor, device: str) -> NDArray[np.float32] | None:
