@@ -39,7 +39,9 @@ def main() -> None:
     parser.add_argument("--name", help="name of the results; by default the content of the package")
     parser.add_argument("--stored", action="store_true", help="run nothing, read stored results")
     parser.add_argument("--report", action="store_true", help="write the dated result to benchmarks/results")
-    parser.add_argument("--peers", action="store_true", help="also what other tools say of the same recipes")
+    parser.add_argument(
+        "--peers", type=float, default=0.0, metavar="SHARE", help="also what other tools say of this share"
+    )
     parser.add_argument(
         "--improve",
         type=float,
@@ -55,7 +57,10 @@ def main() -> None:
     folder = cache() / "results" / name
     found: dict[str, list] = {}
     for verb in ("diagnose", *(v for v in ("peers", "improve") if getattr(options, v))):
-        wanted = [t for t in chosen if t.seed == options.seed] if verb == "peers" else chosen
+        wanted = chosen
+        if verb == "peers":
+            wanted = [t for t in chosen if t.seed == options.seed]
+            wanted = wanted[: max(1, round(len(wanted) * options.peers))]
         if verb == "improve":
             faulty = [t for t in chosen if not t.healthy]
             wanted = faulty[: max(1, round(len(faulty) * options.improve))]

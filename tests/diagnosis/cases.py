@@ -19,7 +19,8 @@ CHECKS = Catalogue.collect().checks
 OF_LOOPS = {name for name, check in CHECKS.items() if Needs.LOOP in check.needs}
 CLOCKS = Clocks(time.perf_counter, time.process_time)
 AFTER_A_RUN = ("lr-too-high", "dead-units", "saturation", "class-imbalance", "exploding-gradient",
-               "unstable-arithmetic", "train-eval-gap", "label-noise", "loss-output-mismatch")  # fmt: skip
+               "unstable-arithmetic", "train-eval-gap", "label-noise", "loss-output-mismatch",
+               "input-scale")  # fmt: skip
 Table = Mapping[str, Mapping[str, Callable[[], nw.Recipe]]]
 
 

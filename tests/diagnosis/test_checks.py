@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_iris
 from torch import nn
 
 import netwright as nw
@@ -145,6 +146,15 @@ def one_hot_digits():
     return nw.Data.arrays(x, np.eye(10, dtype="float32")[y])
 
 
+def flat_digits():
+    x, y = digits_data(1500).train
+    return nw.Data.arrays(x.reshape(len(x), -1), y)
+
+
+def flowers():
+    return nw.Data.arrays(*load_iris(return_X_y=True))
+
+
 MUST_FIRE = {
     "loss-output-mismatch": {
         "softmax before cross-entropy": lambda: recipe(network=with_end(nn.Softmax(1))),
@@ -265,6 +275,10 @@ MUST_NOT = {
             broad_table(), lambda: nn.Sequential(nn.BatchNorm1d(30), mlp(30, 2))
         ),
         "rare zeros and ones": lambda: recipe(one_hot_table(), lambda: mlp(6, 2)),
+        "pixels in a row, some hardly ever other than 0": lambda: recipe(flat_digits()),
+        "centimetres of flowers that are told apart": lambda: recipe(
+            flowers(), lambda: mlp(4, 3), optimizer="adam", lr=0.01, momentum=None, epochs=40
+        ),
     },
     "target-scale": {"standardised": lambda: regression(), "classes": lambda: recipe()},
     "bad-values": {"finite": lambda: regression(), "classes": lambda: recipe()},

@@ -72,6 +72,15 @@ def pooled_to_one():
     )
 
 
+class WithoutLastNorm(Transformer):
+    """Its last feed-forward layer adds to what goes past it, and the head reads the sum."""
+
+    def __init__(self):
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True, norm_first=True)
+        self.body = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+
 class ThroughTheMean(nn.Module):
     """Every feature becomes the mean of all; with `beside`, the features themselves go on as well."""
 
@@ -146,6 +155,9 @@ MUST_NOT = {
         "a depthwise and a pointwise convolution": lambda: recipe(network=faulty.separable),
         "a transformer": lambda: recipe(rows_of_digits(), Transformer),
         "a residual network": lambda: recipe(network=Residual),
+        "a head on what residual connections add up": lambda: adam(
+            rows_of_digits(), WithoutLastNorm, epochs=1
+        ),
         "a recurrent layer before a linear one": lambda: recipe(rows_of_digits(), Recurrent),
         "a linear model": lambda: recipe(network=lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10))),
     },

@@ -159,6 +159,11 @@ def test_target_columns_in_different_units_are_found():
     assert "target-scale" in patterns(data, lambda: nn.Linear(10, 2), loss="mse")
 
 
+def test_pixels_as_targets_are_one_quantity_in_many_places():
+    x = digits_data().train[0].reshape(600, 64)  # of which some are always 0, and others hardly ever not
+    assert "target-scale" not in patterns(nw.Data.arrays(x, x), lambda: nn.Linear(64, 64), loss="mse")
+
+
 @pytest.mark.parametrize(
     "change", [lambda y: y + 20, lambda y: y * 5, lambda y: y * 0 + 0.5], ids=["offset", "five", "constant"]
 )

@@ -96,6 +96,46 @@ def test_label_accuracy_counts_every_label_of_every_sample():
     assert metric.score(torch.tensor([[2.0, -1.0], [-1.0, 3.0]]), targets) == 0.75
 
 
+def test_a_class_of_every_place_is_a_task_of_its_own():
+    """Pixels and tokens; what has one 1 in each row for as many outputs is a class in as many columns."""
+    pixels, tokens = torch.randint(2, (40, 4, 4)), torch.randint(9, (40, 12))
+    assert infer_task(pixels, 2, "cross_entropy") == Task("dense", 2)
+    assert infer_task(tokens, 9, "nll") == Task("dense", 9)
+    assert infer_task(tokens, 12, None) == Task("dense", 9)
+    assert infer_task(torch.eye(3).long()[torch.randint(3, (40,))], 3, "cross_entropy").name != "dense"
+    assert infer_task(pixels.float(), 1, "bce_with_logits").name == "multilabel"
+    assert infer_task(tokens.float(), 12, "mse").name == "regression"
+
+
+@pytest.mark.parametrize("axis", ["after the samples", "last", "all places in a row"])
+def test_every_place_counts_the_same_and_ignored_ones_do_not(axis):
+    targets = torch.tensor([[0, 1, 2, -100], [2, 2, 0, 1]])
+    metric = make_metric(None, Task("dense", 3), targets, "cross_entropy")
+    right = torch.nn.functional.one_hot(targets.clamp(min=0), 3).float()  # (N, T, C)
+    right[0, 0] = torch.tensor([0.0, 1.0, 0.0])  # one of the first sample's three
+    outputs = {
+        "last": right,
+        "after the samples": right.transpose(1, 2),
+        "all places in a row": right.flatten(0, 1),
+    }
+    assert metric.contributions(outputs[axis], targets).tolist() == pytest.approx([2 / 3, 1])
+    assert metric.trivial == pytest.approx(3 / 7)
+
+
+def test_constant_columns_do_not_count_and_many_count_by_their_variance():
+    generator = torch.Generator().manual_seed(0)
+    few = torch.randn(100, 3, generator=generator) * torch.tensor([1.0, 10.0, 0.0])
+    guess = few.clone()
+    guess[:, 1] = few[:, 1].mean()
+    assert make_metric("r2", Task("regression", 3), few, "mse").score(guess, few) == pytest.approx(
+        0.5, abs=1e-3
+    )
+    many = torch.randn(100, 20, generator=generator) * torch.tensor([10.0, *[0.01] * 19])
+    guess = many.clone()
+    guess[:, 1:] = 0.1
+    assert make_metric("r2", Task("regression", 20), many, "mse").score(guess, many) > 0.99
+
+
 def test_r2_is_0_for_the_training_mean_and_1_for_the_targets():
     targets = torch.linspace(-3, 5, 50)
     metric = make_metric(None, Task("regression", 1), targets, "mse")

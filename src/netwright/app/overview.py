@@ -31,6 +31,7 @@ def _data(recipe: Recipe) -> str:
         "classification": f", {task.classes} classes",
         "binary": ", 2 classes",
         "multilabel": f", {task.classes} labels",
+        "dense": f", {task.classes} classes of every place",
         "regression": ", regression",
         "custom": "",
     }[task.name]

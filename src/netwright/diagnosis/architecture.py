@@ -25,7 +25,8 @@ def layers_with_nothing_between_them(evidence: Evidence) -> Iterator[Finding]:
     """Linear or convolutional layers that follow each other with no nonlinear function between them.
 
     Looks at the calls of one forward pass: from what each weighted call reads back to the nearest weighted
-    call, through all that is linear (reshaping, dropout, batch normalisation, average pooling, sums).
+    call, through all that is linear (reshaping, dropout, batch normalisation, average pooling), but not
+    through the sum of two values, which a residual connection is.
     Threshold: any pair, not counting bottlenecks narrower than both their neighbours, and grouped
     convolutions; two such layers are one layer with a harder start.
     Source: Goodfellow et al., Deep Learning (2016), section 6.1; Humbatova et al., Taxonomy of Real Faults in
@@ -38,7 +39,7 @@ def layers_with_nothing_between_them(evidence: Evidence) -> Iterator[Finding]:
     pairs = [
         (first, second)
         for second in weighted
-        for first in operations.before(second, lambda c: c.linear and not c.weighted)
+        for first in operations.before(second, lambda c: c.linear and not c.weighted and not _joins(c))
         if first.weighted and not _meant(first, second, shapes)
     ]
     if not pairs:
@@ -59,6 +60,10 @@ def layers_with_nothing_between_them(evidence: Evidence) -> Iterator[Finding]:
         f"Nothing nonlinear stands between {names}{more}: together they can do no more than one of them.",
         ("activations-between-layers",),
     )
+
+
+def _joins(call: Operation) -> bool:
+    return call.name in ("add", "radd", "iadd", "sub", "rsub", "isub", "cat", "stack") and len(call.reads) > 1
 
 
 def _meant(first: Operation, second: Operation, shapes: dict[str, tuple[int, ...]]) -> bool:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from netwright.catalogue import Needs, check
 from netwright.recipe import decisions
@@ -32,7 +34,9 @@ def _at_rest_below(evidence: Evidence) -> bool:
     "capacity-too-small",
     needs=Needs.RECIPE | Needs.RUN | Needs.BATCH,
     probes=("wider-copy",),
-    when=lambda evidence: _at_rest_below(evidence) and _narrowest(evidence) is not None,
+    when=lambda evidence: (
+        _at_rest_below(evidence) and _narrowest(evidence) is not None and not _reconstructs(evidence)
+    ),
     confuses=(
         "noise in the data, which a wider network only learns by heart; a rate that is too low for this width"
     ),
@@ -41,7 +45,7 @@ def network_too_small_for_the_task(evidence: Evidence) -> Iterator[Finding]:
     """A network that cannot fit even its training data, with training otherwise sound.
 
     Looks at the run's skill on its own training data, and at that of a copy whose hidden layers are four
-    times as wide, trained the same way.
+    times as wide, trained the same way. A network that gives back its inputs is narrow on purpose.
     Threshold: a training skill under 0.9 that the wider copy raises by 0.08, and validation skill by 0.04.
     Source: Goodfellow et al., Deep Learning (2016), section 5.2.
     """
@@ -97,6 +101,15 @@ def one_layer_where_more_is_asked(evidence: Evidence) -> Iterator[Finding]:
         f" validation where it reaches {val:.2f}.",
         (),
     )
+
+
+def _reconstructs(evidence: Evidence) -> bool:
+    """Whether the targets are the inputs."""
+    if evidence.recipe is None:
+        return False
+    inputs, targets = evidence.recipe.training_samples.head(64)
+    same = isinstance(inputs, Tensor) and inputs.numel() == targets.numel()
+    return bool(same and torch.equal(inputs.reshape(-1).float(), targets.reshape(-1).float()))
 
 
 def _layers(evidence: Evidence) -> int:

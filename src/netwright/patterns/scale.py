@@ -10,8 +10,9 @@ from netwright.catalogue import Needs, check
 from netwright.runs import Evidence
 from netwright.values import Finding
 
-OFFSET, SPREAD, SIZE = 3.0, 100.0, 30.0
-TARGET_SIZE = 30.0
+OFFSET, FAR_OFFSET, SPREAD, SIZE = 5.0, 30.0, 100.0, 30.0
+FITTED = 0.9
+TARGET_SIZE, FEW_OUTPUTS, CONSTANT = 30.0, 16, 1e-6
 
 
 @check(
@@ -23,12 +24,14 @@ def inputs_far_from_unit_scale(evidence: Evidence) -> Iterator[Finding]:
     """Inputs whose scale makes the first layer's outputs far from one.
 
     Looks at the training inputs, (N, ...), per feature (tables) or per channel (images, series): the distance
-    of the mean from 0 in standard deviations, the ratio of the extreme standard deviations (features of two
-    values and constant ones left out), and the root mean square of all; where the network was run, at what
-    reaches its first layer with weights, so that a network that scales its inputs itself is left alone.
+    of the mean from 0 in standard deviations, the ratio of the extreme standard deviations or of the extreme
+    ranges, whichever is less, so that pixels that are hardly ever other than 0 are in no other unit (features
+    of two values and constant ones left out), and the root mean square of all; where the network was run, at
+    what reaches its first layer with weights, so that a network that scales its inputs itself is left alone.
 
-    Threshold: mean further than 3 standard deviations in a table, spread over 100, or size over 30 or under
-    1/30; an initialisation assumes mean 0 and variance 1, and optimizers cope with one order of magnitude.
+    Threshold: mean further than 5 standard deviations in a table (under 30 only where the training data are
+    not fitted to a skill of 0.9), spread over 100, or size over 30 or under 1/30; an initialisation assumes
+    mean 0 and variance 1, and optimizers cope with one order of magnitude.
     Source: LeCun et al., Efficient BackProp (1998), section 4.3.
     """
     assert evidence.data is not None
@@ -46,9 +49,12 @@ def inputs_far_from_unit_scale(evidence: Evidence) -> Iterator[Finding]:
         return
     mean, std = train.mean[used], train.std[used]
     offset = float(np.max(np.abs(mean) / std)) if train.kind == "table" else 0.0
-    spread = float(std.max() / std.min())
+    width = train.high[used] - train.low[used]
+    spread = float(min(std.max() / std.min(), width.max() / max(float(width.min()), 1e-30)))
     size = float(np.sqrt(np.mean(mean**2 + std**2)))
-    if offset <= OFFSET and spread <= SPREAD and 1 / SIZE <= size <= SIZE:
+    by_offset = spread <= SPREAD and 1 / SIZE <= size <= SIZE
+    fitted = (evidence.skill("train") or 0.0) >= FITTED
+    if by_offset and offset <= (FAR_OFFSET if fitted else OFFSET):
         return
     if spread > SPREAD:
         text = (
@@ -64,7 +70,12 @@ def inputs_far_from_unit_scale(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         cause="input-scale",
         where=evidence.place("input_scaling"),
-        evidence={"offset": offset, "spread": spread, "size": size},
+        evidence={
+            "offset": offset,
+            "spread": spread,
+            "size": size,
+            "mild": by_offset and offset <= FAR_OFFSET,
+        },
         explanation=text,
         ideas=("standardise-inputs",),
     )
@@ -94,11 +105,12 @@ def _scales_itself(evidence: Evidence) -> bool:
     confuses="a large unit that the loss or the last layer already takes into account",
 )
 def targets_far_from_unit_scale(evidence: Evidence) -> Iterator[Finding]:
-    """Targets of a regression far from unit size.
+    """Targets of a regression far from unit size, or of very different size between outputs.
 
     Looks at the training targets, (N,) or (N, K): mean and standard deviation, each column for itself.
-    Threshold: root mean square over 30 or under 1/30, or columns that differ by a factor of 100; the first
-    steps then only move the last bias, and gradients grow with the square of the size.
+    Threshold: root mean square over 30 or under 1/30, or up to 16 columns, constant ones not counted, that
+    differ by a factor of 100 (more are one quantity in many places, such as pixels); the first steps then
+    only move the last bias, and gradients grow with the square of the size.
     Source: Bishop, Neural Networks for Pattern Recognition (1995), section 8.2.
     """
     assert evidence.data is not None
@@ -112,8 +124,11 @@ def targets_far_from_unit_scale(evidence: Evidence) -> Iterator[Finding]:
         return
     sizes = np.sqrt((values**2).mean(0))
     stds = values.std(0)
-    size, spread = float(sizes.max()), float(stds.max() / max(stds.min(), 1e-30))
-    if size > TARGET_SIZE or size < 1 / TARGET_SIZE or spread > SPREAD:
+    varying = stds[stds > CONSTANT * stds.max()]
+    several = 1 < len(varying) <= FEW_OUTPUTS
+    size, spread = float(sizes.max()), float(varying.max() / varying.min()) if several else 1.0
+    far = size > TARGET_SIZE or size < 1 / TARGET_SIZE
+    if far or spread > SPREAD:
         yield Finding(
             cause="target-scale",
             where=evidence.place("target_scaling"),
@@ -123,6 +138,11 @@ def targets_far_from_unit_scale(evidence: Evidence) -> Iterator[Finding]:
                 "mean": float(values.mean()),
                 "std": float(values.std()),
             },
-            explanation=f"Targets have a size of about {size:,.3g} where a new network gives about 1.",
+            explanation=(
+                f"Targets have a size of about {size:,.3g} where a new network gives about 1."
+                if far
+                else f"The targets' columns differ in size by a factor of {spread:,.0f}; the loss sees mostly"
+                " the largest."
+            ),
             ideas=("standardise-targets",),
         )

@@ -200,7 +200,7 @@ class Recipe:
         if self.unedited is not None:
             return self.unedited.yardstick
         targets = self.data.parts.train.targets()
-        loss = self.training.loss if isinstance(self.training.loss, str) else None
+        loss = self.training.loss_name
         if self.task == "custom":
             task = Task("custom")
         else:

@@ -12,14 +12,17 @@ from torch import Tensor
 
 from netwright.values import UserError
 
-TaskName = Literal["classification", "binary", "multilabel", "regression", "custom"]
-TASKS: tuple[TaskName, ...] = ("classification", "binary", "multilabel", "regression", "custom")
+TaskName = Literal["classification", "binary", "multilabel", "dense", "regression", "custom"]
+TASKS: tuple[TaskName, ...] = ("classification", "binary", "multilabel", "dense", "regression", "custom")
 UNIT_LOSSES = (
     "bce",
     "mse",
     "l1",
     "huber",
 )  # a single output then means a probability or the class number itself
+IGNORED = -100  # torch's own ignore_index
+MANY_CLASSES = 100_000
+FEW_OUTPUTS, CONSTANT = 16, 1e-9  # columns; a share of the largest variance
 WORST_R2 = -1.0  # below it every failure is the same failure; keeps a diverged run from deciding a mean
 
 
@@ -37,10 +40,13 @@ def infer_task(targets: Tensor, width: int | None, loss: str | None) -> Task:
     """The task by the targets (N, ...) first, then by the output's width, then by the loss.
 
     Whole numbers from 0 without gaps, few against N, are classes; {0, 1} in several columns is multi-label;
-    other numbers are a regression. Few whole numbers that do not start at 0 are classes unless a single
-    output says otherwise.
+    whole numbers at many places of a sample, (N, ...), for a loss of classes are a class of every place
+    (`dense`: pixels, tokens); other numbers are a regression. Few whole numbers that do not start at 0 are
+    classes unless a single output says otherwise.
     """
     columns = targets.reshape(len(targets), -1)
+    if columns.shape[1] > 1 and _of_every_place(targets, width, loss):
+        return Task("dense", int(columns.max()) + 1)
     if columns.shape[1] > 1:
         values = columns[: 1 << 16]
         binary = bool(((values == 0) | (values == 1)).all())
@@ -72,6 +78,21 @@ def infer_task(targets: Tensor, width: int | None, loss: str | None) -> Task:
     if gapless:
         return Task("classification", highest + 1, ambiguous=True)
     return Task("regression", 1, ambiguous=True)
+
+
+def _of_every_place(targets: Tensor, width: int | None, loss: str | None) -> bool:
+    """Whether whole-number targets (N, ...) are the class of every place; what has one 1 in each row is not,
+    where the output is as wide."""
+    if targets.is_floating_point() or loss not in ("cross_entropy", "nll", None):
+        return False
+    known = targets[targets != IGNORED]
+    if not len(known) or int(known.min()) < 0:
+        return False
+    binary = int(known.max()) <= 1
+    if loss is None:
+        return not binary and int(known.max()) < MANY_CLASSES
+    rows = targets.reshape(len(targets), -1)
+    return not (binary and targets.ndim == 2 and rows.shape[1] == width and bool((rows.sum(1) == 1).all()))
 
 
 @frozen
@@ -144,6 +165,14 @@ def make_metric(
         return Metric(
             "label_accuracy", float(torch.maximum(ones, 1 - ones).mean()), 1.0, _label_accuracy(at_zero)
         )
+    if task.name == "dense":
+        if metric not in (None, "accuracy"):
+            raise UserError(
+                f"recipe: metric {metric!r} is not for a class of every place; say 'accuracy' or a function"
+            )
+        known = train_targets[train_targets != IGNORED].reshape(-1)
+        commonest = float(torch.bincount(known).max() / max(1, len(known)))
+        return Metric("accuracy", commonest, 1.0, _right_everywhere)
     labels = labels_of(train_targets)
     counts = torch.bincount(labels.clamp(min=0)).double()
     counts = counts[counts > 0]
@@ -192,6 +221,16 @@ def _right(task: Task, at_zero: bool) -> Callable[[Tensor, Tensor], Tensor]:
     return right
 
 
+def _right_everywhere(outputs: Tensor, targets: Tensor) -> Tensor:
+    """(N,) the share of a sample's places whose class is right, of outputs (N, C, ...), (N, ..., C) or with
+    all places in a row, (N · places, C)."""
+    first = outputs.ndim == targets.ndim + 1 and outputs.shape[:1] + outputs.shape[2:] == targets.shape
+    decided = outputs.nan_to_num(nan=-torch.inf).argmax(1 if first else -1).reshape(targets.shape)
+    known = (targets != IGNORED).reshape(len(targets), -1)
+    right = (decided == targets).reshape(len(targets), -1) & known
+    return right.sum(1).double() / known.sum(1).clamp(min=1)
+
+
 def _label_accuracy(at_zero: bool) -> Callable[[Tensor, Tensor], Tensor]:
     def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
         flat = outputs.reshape(len(outputs), -1) - (0.0 if at_zero else 0.5)
@@ -212,14 +251,19 @@ def _regression(name: str, train_targets: Tensor) -> Metric:
     flat = train_targets.reshape(len(train_targets), -1).double()
     finite = torch.where(torch.isfinite(flat), flat, torch.nan)
     mean = finite.nanmean(0)
-    variance = ((finite - mean) ** 2).nanmean(0).clamp(min=1e-12)
+    variance = ((finite - mean) ** 2).nanmean(0).nan_to_num()
+    # Constant columns explain nothing. Of many columns, which are one quantity in many places, each counts by
+    # its variance; of a few, all count the same.
+    counted = variance > CONSTANT * variance.max()
+    share = variance / variance.sum() if len(variance) > FEW_OUTPUTS else counted / counted.sum()
+    weights = torch.where(counted, share / variance, 0.0) if counted.any() else torch.full_like(mean, 1e12)
 
     def explained(outputs: Tensor, targets: Tensor) -> Tensor:
         goal = targets.reshape(len(targets), -1).double().cpu()
         guess = outputs.reshape(len(outputs), -1).double().cpu()
         if guess.shape != goal.shape:
             guess = guess[:, :1].expand_as(goal) if guess.shape[1] else torch.full_like(goal, torch.nan)
-        error = ((goal - guess) ** 2 / variance).mean(1)
+        error = ((goal - guess) ** 2 * weights).sum(1)
         worst = 1 - WORST_R2
         error = error.nan_to_num(nan=worst, posinf=worst).clamp(max=1e12)
         if float(error.mean()) > worst:  # the whole run counts as the worst, its samples in proportion
