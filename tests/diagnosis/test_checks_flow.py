@@ -147,6 +147,7 @@ def test_it_leaves_alone(check, make):
         ("unstable-arithmetic", "the distance of equal points", faulty.DistanceOfZero),
         ("batch-leak", "a mean over the samples", faulty.MeanOverSamples),
         ("batch-leak", "a softmax over the samples", faulty.SoftmaxOverSamples),
+        ("batch-leak", "a reshape that mixes", faulty.MixedByReshape),
         ("ignores-input", "one row of eight", faulty.OneRowOnly),
         ("ignores-input", "one step of eight", faulty.OneStepOnly),
         ("ignores-input", "nothing", faulty.Blind),

@@ -209,9 +209,10 @@ def samples_that_see_each_other(evidence: Evidence) -> Iterator[Finding]:
             ("axis-of-the-units", "batch-first"),
         )
     elif answer.future is not None and answer.future > LEAKS:
+        attends = next(evidence.batch.operations.named("attention", "scaled_dot_product_attention"), None)
         yield Finding(
             "batch-leak",
-            Place(attribute="network"),
+            evidence.call_place(attends, "network") if attends else Place(attribute="network"),
             {"future": answer.future, "by": answer.by},
             "Outputs at early positions change with later ones, which hold the answer: a causal mask is"
             " missing.",
@@ -234,15 +235,13 @@ def _mixing_call(evidence: Evidence) -> Operation | None:
                 return call
         elif call.name in ("lstm", "gru", "rnn_tanh", "rnn_relu", "attention"):
             return call
-        elif (
-            call.name in ("view", "reshape")
-            and before is not None
-            and before.shape
-            and before.shape[0] == size
-        ):
-            if call.shape and call.shape[0] != size and size not in call.shape:
+        elif call.name in ("view", "reshape", "flatten") and before is not None:
+            if not before.shape or not call.shape:
+                continue
+            came, goes = before.shape[0], call.shape[0]
+            if came == size != goes and (size not in call.shape or goes % size):
                 return call
-            if call.shape and call.shape[0] != size and math.prod(call.shape[:1]) % size:
+            if came != size == goes and size in before.shape:  # a moved axis is taken for the samples
                 return call
     return None
 
