@@ -14,6 +14,7 @@ from netwright.values import Finding, Place
 
 GROWS, GROWS_AND_FAILS = 1e3, 30.0
 LEAKS, USED, IDLE = 1e-5, 0.5, 0.2
+MOVES = ("t", "mt", "transpose", "permute", "swapaxes", "movedim")
 SINGULAR = (
     "sqrt",
     "rsqrt",
@@ -226,6 +227,7 @@ def _mixing_call(evidence: Evidence) -> Operation | None:
     assert evidence.batch is not None
     size = evidence.batch.size
     maker = evidence.batch.operations.maker
+    likely: Operation | None = None
     for call in evidence.batch.operations.forward:
         dim = call.settings.get("dim")
         before = maker.get(call.reads[0]) if call.reads else None
@@ -243,7 +245,9 @@ def _mixing_call(evidence: Evidence) -> Operation | None:
                 return call
             if came != size == goes and size in before.shape:  # a moved axis is taken for the samples
                 return call
-    return None
+            if before.name in MOVES:  # as many of the one as of the other: the shapes do not tell
+                likely = likely or call
+    return likely
 
 
 @check(
