@@ -8,9 +8,10 @@ import netwright as nw
 from conftest import digits_data, mlp, training
 from netwright.catalogue import Check, Needs
 from netwright.diagnosis import Tools, diagnose, probing
+from netwright.diagnosis.procedure import tried_in_vain
 from netwright.runs import Clocks
 from netwright.trials import InlineEngine, Meter, Seeds
-from netwright.values import Budget
+from netwright.values import Budget, Finding
 
 from .cases import value_of
 
@@ -61,3 +62,17 @@ def test_so_does_a_probe_that_fails(probe, monkeypatch):
     done = asked(check(fires_never, probe))
     assert done.outcome == "inconclusive"
     assert done.skipped == {"own": f"failed: the probe {probe}: ZeroDivisionError: no rows"}
+
+
+@pytest.mark.parametrize(
+    ("told", "odds"),
+    [
+        ({"effect": None}, 4 / 3),  # nothing on the first seed
+        ({"effect": 0.2, "high": 0.5}, 4 / 2),  # helped, not beyond doubt
+        ({"effect": -0.1, "high": 0.2}, 4 / 3),
+        ({"effect": 0.01, "high": 0.02}, 4 / 6),  # bounded by little
+    ],
+)
+def test_a_repair_that_did_not_clearly_help_weighs_by_what_is_known_of_it(told, odds):
+    finding = Finding("lr-too-low", confidence=0.8, confirmation={"repair": "a higher rate", **told})
+    assert tried_in_vain(finding) == pytest.approx(odds / (1 + odds))

@@ -46,13 +46,15 @@ def network_too_small_for_the_task(evidence: Evidence) -> Iterator[Finding]:
 
     Looks at the run's skill on its own training data, and at that of a copy whose hidden layers are four
     times as wide, trained the same way. A network that gives back its inputs is narrow on purpose.
-    Threshold: a training skill under 0.9 that the wider copy raises by 0.08, and validation skill by 0.04.
+    Threshold: a training skill under 0.9 that the wider copy raises by 0.08, and validation skill by 0.08 and
+    more than its standard error.
     Source: Goodfellow et al., Deep Learning (2016), section 5.2.
     """
     answer = evidence.probes["wider-copy"]
     train, val = evidence.skill("train") or 0.0, evidence.skill("val") or 0.0
     narrow = _narrowest(evidence)
-    if answer.train_skill < train + 0.08 or answer.skill < val + 0.04 or narrow is None:
+    noise = evidence.standard_error("val") or 0.0
+    if answer.train_skill < train + 0.08 or answer.skill < val + max(0.08, noise) or narrow is None:
         return
     name, width = narrow
     yield Finding(

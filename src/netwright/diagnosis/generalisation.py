@@ -118,7 +118,7 @@ def far_more_capacity_than_data(evidence: Evidence) -> Iterator[Finding]:
         return
     parameters = sum(math.prod(p.shape) for p in evidence.batch.parameters)
     ratio = parameters / max(1, len(evidence.recipe.training_samples))
-    allowed = 0.01 if ratio < MANY_PER_SAMPLE else max(0.01, _standard_error(evidence))
+    allowed = 0.01 if ratio < MANY_PER_SAMPLE else max(0.01, evidence.standard_error("val") or 0.0)
     if ratio < PER_SAMPLE or answer.skill < val - allowed:
         return
     yield Finding(
@@ -138,15 +138,6 @@ def far_more_capacity_than_data(evidence: Evidence) -> Iterator[Finding]:
         ("more-weight-decay", "dropout-after-hidden-layers", "narrower-layers"),
         also=("too-little-data",) if ratio >= MANY_PER_SAMPLE else (),
     )
-
-
-def _standard_error(evidence: Evidence) -> float:
-    """Of the run's validation skill, by the spread over its samples."""
-    each = evidence.run.contributions.get("val") if evidence.run is not None else None
-    if each is None or len(each) < 2 or evidence.yardstick is None:
-        return 0.0
-    metric = evidence.yardstick.metric
-    return float(np.std(each, ddof=1)) / len(each) ** 0.5 / abs(metric.perfect - metric.trivial)
 
 
 @check(

@@ -41,6 +41,7 @@ OF_DATA = Needs.DATA | Needs.PARTS | Needs.RECIPE
 CONFIRMATION_RUNS, COPIES = 13, 4
 COUNTED = "Counted in the data: a fault of what judges is not shown by a score that rises."
 SURE, BY_HEART = 0.85, 0.9
+LITTLE = 0.03  # of the score
 Propose = Callable[[Evidence, tuple[Finding, ...]], Repairs]
 
 
@@ -322,8 +323,7 @@ def _settled(found: Diagnosis, settled: Confirmation) -> Diagnosis:
     for finding in settled.findings:
         tried = finding.confirmation.get("repair") is not None
         if finding.status == "suspected" and tried and not finding.also:
-            undecided = (finding.confirmation.get("effect") or 0.0) > 0
-            finding = attrs.evolve(finding, confidence=_tried_in_vain(finding.confidence or 0.0, undecided))
+            finding = attrs.evolve(finding, confidence=tried_in_vain(finding))
         weighed.append(finding)
     weighed.sort(key=_order)
     kept = tuple(f for f in weighed if f.status != "refuted" and (f.confidence or 0.0) >= THRESHOLD)
@@ -343,11 +343,20 @@ def _is_settled(ranking: Ranking) -> bool:
     return any((f.confidence or 0.0) >= SURE for f in ranking.findings)
 
 
-def _tried_in_vain(confidence: float, undecided: bool) -> float:
-    """The confidence after a repair that did not clearly help: odds three times smaller (two where it helped,
-    but not beyond doubt), so that what is probable without it stays above the threshold and a guess falls
-    below."""
-    odds = confidence / max(1e-9, 1 - confidence) / (2 if undecided else 3)
+def tried_in_vain(finding: Finding) -> float:
+    """The confidence after a repair that did not clearly help.
+
+    Odds are two times smaller where it helped, but not beyond doubt; three times where it did nothing on the
+    first seed; six times where five seeds bound what it could help by little. What is probable without it
+    stays above the threshold and a guess falls below.
+    """
+    told = finding.confirmation
+    confidence = finding.confidence or 0.0
+    if told.get("effect") is None:
+        divisor = 3
+    else:
+        divisor = 6 if told.get("high", 0.0) < LITTLE else 2 if told["effect"] > 0 else 3
+    odds = confidence / max(1e-9, 1 - confidence) / divisor
     return odds / (1 + odds)
 
 

@@ -257,6 +257,15 @@ class Evidence:
             return None
         return self.yardstick.metric.skill(self.run.scores[part])
 
+    def standard_error(self, part: str) -> float | None:
+        """Of the run's skill on `part`, by the spread over its samples; `None` for a metric that is no mean
+        of them."""
+        each = self.run.contributions.get(part) if self.run is not None else None
+        if each is None or len(each) < 2 or self.yardstick is None:
+            return None
+        metric = self.yardstick.metric
+        return float(np.std(each, ddof=1)) / len(each) ** 0.5 / abs(metric.perfect - metric.trivial)
+
 
 def summarise(samples: Samples) -> PartSummary:
     """One part of the data in numbers; reads at most `LOOKED_AT` inputs and all targets."""
