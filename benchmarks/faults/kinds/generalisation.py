@@ -90,6 +90,7 @@ def column_true_in_training(s: Script, share: float) -> Script:
     """A column follows the target in training and in half of the validation rows, and is noise elsewhere."""
     only_if(s.facts["kind"] == "table", "no columns")
     width = s.facts["shape"][0]
+    only_if(s.facts["width"] != width, "the layer that reads the inputs cannot be told by its width")
     s = s.sub("hidden", rf"Linear\({width}, ", f"Linear({width + 1}, ")
     return s.after(
         "load",
