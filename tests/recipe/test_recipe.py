@@ -117,3 +117,15 @@ def test_a_seeded_block_is_repeatable_and_leaves_no_trace():
     with seeded(0, "block"):
         assert draw() == first
     assert draw() == outside
+
+
+@pytest.mark.parametrize("loss", ["bce", nn.BCELoss(), nn.functional.binary_cross_entropy])
+def test_probabilities_are_decided_at_a_half_however_their_loss_was_given(loss):
+    def probability():
+        return nn.Sequential(nn.Linear(4, 1), nn.Sigmoid(), nn.Flatten(0))
+
+    x = torch.randn(60, 4)
+    training = nw.Training(loss=loss, optimizer="sgd", lr=0.1, batch_size=8, epochs=1)
+    recipe = nw.Recipe(nw.Data.arrays(x, (x[:, 0] > 0).float()), probability, training)
+    low = torch.full((60,), 0.1)
+    assert recipe.yardstick.metric.score(recipe.judged(low), torch.zeros(60)) == 1

@@ -101,10 +101,17 @@ def test_a_class_of_every_place_is_a_task_of_its_own():
     pixels, tokens = torch.randint(2, (40, 4, 4)), torch.randint(9, (40, 12))
     assert infer_task(pixels, 2, "cross_entropy") == Task("dense", 2)
     assert infer_task(tokens, 9, "nll") == Task("dense", 9)
-    assert infer_task(tokens, 12, None) == Task("dense", 9)
     assert infer_task(torch.eye(3).long()[torch.randint(3, (40,))], 3, "cross_entropy").name != "dense"
     assert infer_task(pixels.float(), 1, "bce_with_logits").name == "multilabel"
     assert infer_task(tokens.float(), 12, "mse").name == "regression"
+
+
+def test_under_a_loss_of_the_users_own_the_outputs_tell_classes_of_every_place_from_counts():
+    whole = torch.randint(9, (40, 12))
+    assert infer_task(whole, 12, None, (2, 9, 12)) == Task("dense", 9)
+    assert infer_task(whole, 9, None, (2, 12, 9)) == Task("dense", 9)
+    assert infer_task(whole, 12, None, (2, 12)).name == "regression"
+    assert infer_task(whole, 5, None, (2, 12, 5)).name == "regression"  # no room for nine classes
 
 
 @pytest.mark.parametrize("axis", ["after the samples", "last", "all places in a row"])

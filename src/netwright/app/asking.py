@@ -103,7 +103,7 @@ def _evidence(subject: Subject, inputs: Any, targets: Tensor) -> Evidence:
     part = summarise(TensorSamples(inputs, targets, "batch"))
     shape = start.batch.output_shape
     width = None if shape is None else shape[-1] if len(shape) > 1 else 1
-    task = infer_task(targets, width, start.batch.loss_name)
+    task = infer_task(targets, width, start.batch.loss_name, shape)
     if len(targets) < 64 and task.name == "regression" and start.batch.loss_name in ("cross_entropy", "nll"):
         # Whole numbers under a loss of classes are classes, though a few show little of them.
         name = task.name if targets.is_floating_point() else "classification"

@@ -182,8 +182,8 @@ class Recipe:
         return tuple(out)
 
     @functools.cached_property
-    def output_width(self) -> int | None:
-        """Outputs a sample of the unedited network, or `None` where it cannot be run as it is."""
+    def output_shape(self) -> tuple[int, ...] | None:
+        """What the unedited network gives for two samples, or `None` where it cannot be run as it is."""
         inputs, _ = self.data.parts.train.head(2)
         try:
             with seeded(0, "probe"), torch.no_grad():
@@ -192,7 +192,13 @@ class Recipe:
             return None
         if not isinstance(outputs, torch.Tensor) or outputs.ndim < 1:
             return None
-        return outputs.shape[-1] if outputs.ndim > 1 else 1
+        return tuple(outputs.shape)
+
+    @property
+    def output_width(self) -> int | None:
+        """Outputs a sample of the unedited network."""
+        shape = self.output_shape
+        return None if shape is None else shape[-1] if len(shape) > 1 else 1
 
     @functools.cached_property
     def yardstick(self) -> Yardstick:
@@ -204,15 +210,15 @@ class Recipe:
         if self.task == "custom":
             task = Task("custom")
         else:
-            task = infer_task(targets, self.output_width, loss)
+            task = infer_task(targets, self.output_width, loss, self.output_shape)
             if self.task is not None:
                 task = attrs.evolve(task, name=self.task, ambiguous=False)
-        return Yardstick(task, make_metric(self.metric, task, targets, self.training.loss))
+        return Yardstick(task, make_metric(self.metric, task, targets, loss))
 
     def judged(self, outputs: torch.Tensor) -> torch.Tensor:
         """Outputs as the yardstick reads them, where an edit has changed what they mean (logits or
         probabilities)."""
-        before, now = (loss in UNIT_LOSSES for loss in (self.base.training.loss, self.settings.loss))
+        before, now = (t.loss_name in UNIT_LOSSES for t in (self.base.training, self.settings))
         single = outputs.ndim == 1 or outputs.shape[-1] == 1
         if before == now or self.yardstick.task.name not in ("binary", "classification", "multilabel"):
             return outputs

@@ -13,6 +13,7 @@ from torch import Tensor
 from netwright.values import UserError
 
 TaskName = Literal["classification", "binary", "multilabel", "dense", "regression", "custom"]
+Shape = tuple[int, ...] | None
 TASKS: tuple[TaskName, ...] = ("classification", "binary", "multilabel", "dense", "regression", "custom")
 UNIT_LOSSES = (
     "bce",
@@ -21,7 +22,6 @@ UNIT_LOSSES = (
     "huber",
 )  # a single output then means a probability or the class number itself
 IGNORED = -100  # torch's own ignore_index
-MANY_CLASSES = 100_000
 FEW_OUTPUTS, CONSTANT = 16, 1e-9  # columns; a share of the largest variance
 WORST_R2 = -1.0  # below it every failure is the same failure; keeps a diverged run from deciding a mean
 
@@ -36,8 +36,8 @@ class Task:
     ambiguous: bool = False
 
 
-def infer_task(targets: Tensor, width: int | None, loss: str | None) -> Task:
-    """The task by the targets (N, ...) first, then by the output's width, then by the loss.
+def infer_task(targets: Tensor, width: int | None, loss: str | None, shape: Shape = None) -> Task:
+    """The task by the targets (N, ...) first, then by the output's width or `shape`, then by the loss.
 
     Whole numbers from 0 without gaps, few against N, are classes; {0, 1} in several columns is multi-label;
     whole numbers at many places of a sample, (N, ...), for a loss of classes are a class of every place
@@ -45,7 +45,7 @@ def infer_task(targets: Tensor, width: int | None, loss: str | None) -> Task:
     classes unless a single output says otherwise.
     """
     columns = targets.reshape(len(targets), -1)
-    if columns.shape[1] > 1 and _of_every_place(targets, width, loss):
+    if columns.shape[1] > 1 and _of_every_place(targets, width, loss, shape):
         return Task("dense", int(columns.max()) + 1)
     if columns.shape[1] > 1:
         values = columns[: 1 << 16]
@@ -80,19 +80,24 @@ def infer_task(targets: Tensor, width: int | None, loss: str | None) -> Task:
     return Task("regression", 1, ambiguous=True)
 
 
-def _of_every_place(targets: Tensor, width: int | None, loss: str | None) -> bool:
-    """Whether whole-number targets (N, ...) are the class of every place; what has one 1 in each row is not,
-    where the output is as wide."""
+def _of_every_place(targets: Tensor, width: int | None, loss: str | None, shape: Shape) -> bool:
+    """Whether whole-number targets (N, ...) are the class of every place. Under a loss of classes they are,
+    but for rows with one 1 in each where the output is as wide; under a loss of the user's own, where the
+    outputs have one axis more, with room for all classes."""
     if targets.is_floating_point() or loss not in ("cross_entropy", "nll", None):
         return False
     known = targets[targets != IGNORED]
     if not len(known) or int(known.min()) < 0:
         return False
-    binary = int(known.max()) <= 1
     if loss is None:
-        return not binary and int(known.max()) < MANY_CLASSES
+        places = tuple(targets.shape[1:])
+        axis = shape[1] if shape is not None and shape[2:] == places else 0
+        if shape is not None and shape[1:-1] == places:
+            axis = max(axis, shape[-1])
+        return axis > int(known.max())
     rows = targets.reshape(len(targets), -1)
-    return not (binary and targets.ndim == 2 and rows.shape[1] == width and bool((rows.sum(1) == 1).all()))
+    one_each = int(known.max()) <= 1 and bool((rows.sum(1) == 1).all())
+    return not (one_each and targets.ndim == 2 and rows.shape[1] == width)
 
 
 @frozen
