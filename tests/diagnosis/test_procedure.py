@@ -26,9 +26,9 @@ def fails(_):
     raise ZeroDivisionError("no rows")
 
 
-def asked(check, **settings):
+def asked(check, task=None, metric=None, **settings):
     """The diagnosis of a recipe by one check alone: a sound one, unless its settings spoil it."""
-    recipe = nw.Recipe(digits_data(300), mlp, training(**{"epochs": 2, **settings}))
+    recipe = nw.Recipe(digits_data(300), mlp, training(**{"epochs": 2, **settings}), task=task, metric=metric)
     meter = Meter(Budget.parse("60s"), time.perf_counter)
     tools = Tools(InlineEngine(CLOCKS), meter, Seeds(0), (check,))
     return value_of(diagnose(recipe, tools, lambda *_: lambda _: []))
@@ -48,6 +48,13 @@ def test_a_recipe_that_learns_nothing_is_not_even_where_no_check_says_why():
     assert done.notes[0].startswith(
         "No check says why it does not learn. A single batch of 32 samples is learnt"
     )
+
+
+def test_of_a_metric_of_the_users_own_nobody_knows_what_nothing_learnt_is():
+    def hundredth(outputs, targets):
+        return float((outputs.argmax(1) == targets).double().mean()) / 100
+
+    assert asked(check(fires_never), task="custom", metric=hundredth).outcome == "healthy"
 
 
 def test_a_check_that_fails_leaves_it_open_whether_the_recipe_is_healthy():

@@ -56,6 +56,12 @@ def test_what_is_known_of_the_samples_follows_them_into_validation(rows):
     assert list(given.val_meta["row"]) == [0, 1, 2, 3]
 
 
+def test_what_is_known_of_the_samples_cannot_be_matched_to_loaders(rows):
+    batches = [(torch.as_tensor(rows[0]), torch.as_tensor(rows[1]))]
+    with pytest.raises(UserError, match="meta= cannot be matched to loaders"):
+        _ = nw.Data.loaders(lambda: batches, lambda: batches, meta={"row": np.arange(30)}).parts
+
+
 @pytest.mark.parametrize("meta", [{"row": np.arange(29)}, {1: np.arange(30)}, ["row"]])
 def test_what_is_known_of_the_samples_must_be_a_value_for_each_by_name(rows, meta):
     with pytest.raises(UserError, match="meta"):

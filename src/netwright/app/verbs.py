@@ -78,7 +78,7 @@ def _improve_result(
     listed = AttributesResult(recipe.display_name, recipe.attributes())
     best = max(found.after, key=lambda r: r.scores["val"]) if found.after else None
     paths = write_network(work.folder, found.improved, best) if best is not None else (None, None)
-    notes = list(recipe.data.parts.notes)
+    notes = [*recipe.data.parts.notes, *found.diagnosis.notes]
     if work.engine.remembered:
         notes.append(
             f"{work.engine.remembered} trainings were found finished in the journal and not made again"

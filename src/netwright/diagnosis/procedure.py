@@ -77,10 +77,13 @@ class Diagnosis:
     @property
     def learns(self) -> bool:
         """Whether the run of the unchanged recipe fits its own training data to some degree: one that does
-        not is not healthy, even where no check says why."""
+        not is not healthy, even where no check says why. Of a task of the user's own nobody knows what its
+        metric gives for nothing learnt: there only a loss that stops being finite tells."""
         run = self.evidence.run
         if run is None:
             return True
+        if self.recipe.yardstick.task.name == "custom":
+            return not run.diverged
         return Symptom.of(run, self.recipe).kind == "falls short"
 
 
@@ -171,7 +174,7 @@ def diagnose(
         trainable=True,
         complete=complete,
     )
-    if not ranking.findings and not so_far.learns:
+    if not ranking.findings and not so_far.learns and attempt == 0:
         return attrs.evolve(so_far, notes=_narrowed_down(recipe, tools))
     if not ranking.findings or run is None or not _affords_confirmation(tools, pace, plan, run, recipe):
         return so_far

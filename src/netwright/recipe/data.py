@@ -181,6 +181,8 @@ class Data:
     def parts(self) -> Parts:
         """Train, validation and test samples, read and split once. Raises `UserError` where that cannot be
         done."""
+        if self.by_loaders and self.meta:
+            raise UserError("data: meta= cannot be matched to loaders, which deal out samples themselves")
         if self.by_loaders:
             test = LoaderSamples(self.test, "test") if self.test else None
             return self._parts(LoaderSamples(self.train, "train"), LoaderSamples(self.val, "val"), test, ())
