@@ -370,3 +370,15 @@ def test_a_recurrent_layer_takes_axis_0_for_the_samples():
         Edit("set-layer", {"layers": ["body"], "name": "batch_first", "value": True})
     ).build(0)
     assert torch.allclose(network(SERIES)[:1], network(SERIES[:1]), atol=1e-6)
+
+
+def test_full_precision_answers_the_users_casts_and_leaves_torchs_losses_alone():
+    def in_half(outputs, targets):
+        return F.mse_loss(300 * outputs.half(), 300 * targets.half()).float()
+
+    x, edited = torch.randn(40, 3), Edit("full-precision-loss", {})
+    for loss in (in_half, nn.MSELoss()):
+        how = training(loss=loss, batch_size=8, epochs=1)
+        recipe = nw.Recipe(nw.Data.arrays(x, 5 * x), lambda: nn.Linear(3, 3), how).with_edits(edited)
+        assert torch.isfinite(recipe.settings.make_loss()(torch.zeros(4, 3), torch.ones(4, 3)))
+        assert recipe.settings.loss_name == how.loss_name

@@ -73,10 +73,9 @@ def full_precision(network: nn.Module, *, seed: int = 0) -> nn.Module:
 
 @edit("full-precision-loss", on="training")
 def full_precision_loss(training: Training) -> Training:
-    """A loss or a training step of the user's own computes in float32."""
-    changed = {
-        name: LossInFullPrecision(function)
-        for name in ("loss", "step")
-        if (function := getattr(training, name)) is not None and not isinstance(function, str)
-    }
-    return attrs.evolve(training, **changed)
+    """A loss or a training step of the user's own computes in float32; torch's losses cast nothing."""
+    if callable(training.loss) and training.loss_name is None:
+        training = attrs.evolve(training, loss=LossInFullPrecision(training.loss))
+    if training.step is not None:
+        training = attrs.evolve(training, step=LossInFullPrecision(training.step))
+    return training

@@ -6,14 +6,13 @@ and puts the random state back; it judges nothing: checks read the answers as ev
 
 from netwright.runs.probes.arithmetic import (
     GradientCheck,
-    Modes,
     Precision,
-    evaluation_modes,
     gradient_check,
     precision,
 )
 from netwright.runs.probes.dependence import InputUse, Mixing, batch_mixing, input_use
 from netwright.runs.probes.losses import LossExtremes, StartLoss, loss_extremes, start_loss
+from netwright.runs.probes.modes import Modes, evaluation_modes
 from netwright.runs.probes.simple import LabelShift, SimpleModels, features, label_shift, simple_models
 from netwright.runs.probes.steps import (
     Altered,

@@ -1,5 +1,4 @@
-"""Gradients against what they should be: written by hand against measured, half precision against full; and
-evaluation mode against itself and against training mode."""
+"""Gradients against what they should be: written by hand against measured, half precision against full."""
 
 from __future__ import annotations
 
@@ -18,30 +17,6 @@ from netwright.recipe.precision import HALVES, FullPrecision
 from netwright.runs.forward import forward, outputs_of
 from netwright.runs.probes.quiet import generator_of, gradients_of, quiet
 from netwright.runs.subject import Subject
-
-NOISE = 1e-4
-
-
-@frozen
-class Modes:
-    """The same batch twice in evaluation mode, and once in training mode: the largest difference of outputs
-    over their spread."""
-
-    repeated: float
-    training: float
-
-
-def evaluation_modes(subject: Subject, seed: int = 0) -> Modes:
-    """Whether evaluation repeats itself, and how far training mode is from it on the same data."""
-    used = quiet(subject)
-    with torch.no_grad(), seeded(seed, "modes"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        first, second = used.outputs(), used.outputs()
-        spread = float(first.float().std()) or 1.0
-        repeated = float((first - second).abs().max()) / spread
-        used.network.train()
-        trained = used.outputs()
-    return Modes(repeated if repeated > NOISE else 0.0, float((trained - first).abs().max()) / spread)
 
 
 @frozen
