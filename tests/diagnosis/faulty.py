@@ -81,6 +81,13 @@ class Detached(_Two):
         return self.head(x)
 
 
+class NoGrad(_Two):
+    def forward(self, x):
+        with torch.no_grad():
+            x = F.relu(self.body(x.flatten(1)))  # fault
+        return self.head(x)
+
+
 class ThroughData(_Two):
     def forward(self, x):
         x = F.relu(self.body(x.flatten(1))).data  # fault

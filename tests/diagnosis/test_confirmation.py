@@ -119,7 +119,7 @@ def test_a_symptom_is_fixed_before_anything_is_changed(digits_recipe):
     bad = digits_recipe.with_edits(Edit.set("training.lr", 1e-9))
     failing = next(item[1] for item in ENGINE.run([Job(bad, 0)]) if isinstance(item, tuple))
     symptom = Symptom.of(failing, bad)
-    assert (symptom.kind, symptom.epochs) == ("does not learn", 6)
+    assert (symptom.kind, symptom.epochs) == ("does not learn", 3)
     assert symptom.shown(failing, bad) and not symptom.shown(run, bad)
     assert np.isfinite(symptom.threshold)
 

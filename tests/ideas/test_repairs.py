@@ -118,6 +118,7 @@ REPAIRS = {
     "drop-outliers": ("outlier-batch", of(parts, "outlier-batch", "three targets of 300")),
     "without-the-feature": ("leakage", of(copies, "leakage", "a column that is the class")),
     "fill-coded-inputs": ("bad-values", coded),
+    "prepare-training-alike": ("split-drift", of(parts, "split-drift", "validation in 0 to 255")),
 }
 # What is found in the data themselves is found in them also when the network no longer reads it.
 SETTLED_ELSEWHERE = {"without-the-feature", "fill-coded-inputs", "blank-the-shortcut"}
@@ -172,6 +173,24 @@ def test_a_frozen_norm_is_kept_still(tmp_path):
     edits = proposed("still-frozen-statistics", "frozen-but-moving", made)
     assert len(edits) == 1
     assert found_in("frozen-but-moving", made.with_edits(edits[0]))[1] == ()
+
+
+def test_gradients_turned_off_in_forward_are_turned_on():
+    made = recipe(network=faulty.NoGrad)
+    edits = proposed("keep-the-gradient", "untrained-parameters", made)
+    assert [edit.kind for edit in edits] == ["gradients-on"]
+    assert found_in("untrained-parameters", made.with_edits(edits[0]))[1] == ()
+
+
+@pytest.mark.parametrize("drift", ["validation inverted", "other shares of the classes"])
+def test_parts_that_differ_in_more_than_their_scale_are_not_made_alike(drift):
+    assert proposed("prepare-training-alike", "split-drift", of(parts, "split-drift", drift)()) == []
+
+
+def test_where_test_inputs_are_as_training_s_validation_is_the_odd_one():
+    x, y = digits_data(600).train
+    data = nw.Data(train=(x[:300], y[:300]), val=(x[300:450] * 255, y[300:450]), test=(x[450:], y[450:]))
+    assert proposed("prepare-training-alike", "split-drift", recipe(data)) == []
 
 
 def test_dropout_before_a_norm_goes():

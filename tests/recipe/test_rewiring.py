@@ -147,6 +147,15 @@ def test_the_gradient_goes_through_where_it_was_cut():
     assert network.body.weight.grad is not None
 
 
+def test_gradients_stay_on_in_forward_and_off_where_the_caller_turned_them_off():
+    network = edited(faulty.NoGrad(), "gradients-on")
+    network(IMAGES).sum().backward()
+    assert network.network.body.weight.grad is not None
+    with torch.no_grad():
+        assert not network(IMAGES).requires_grad
+    assert torch.is_grad_enabled()
+
+
 def test_another_edit_of_the_same_network_leaves_the_first():
     network, changed = rewritten(
         lambda self, x: self.head(self.body(x).sigmoid()).tanh(), [["sigmoid", 0]], "relu"

@@ -30,14 +30,16 @@ def augmentation_that_changes_the_label(evidence: Evidence) -> Iterator[Finding]
     """An augmentation that changes what the label says.
 
     Looks at the validation skill of the run, and of the same training without its augmentation.
-    Threshold: 0.05 of skill more without it, and no lower training skill.
+    Threshold: 0.05 of skill and 1.5 standard errors of it more without the augmentation, and no lower
+    training skill.
     Source: Cubuk et al., AutoAugment (2019), section 4, on operations that hurt; Shorten and Khoshgoftaar, A
     survey on Image Data Augmentation (2019), 'safety'.
     """
     answer = evidence.probes["without-augmentation"]
     val, train = evidence.skill("val") or 0.0, evidence.skill("train") or 0.0
     gain = answer.skill - val
-    if gain < 0.05 or answer.train_skill < train - 0.02:
+    noise = 1.5 * (evidence.standard_error("val") or 0.0)
+    if gain < max(0.05, noise) or answer.train_skill < train - 0.02:
         return
     yield Finding(
         "destructive-augmentation",

@@ -21,7 +21,7 @@ from netwright.values import ConfirmationEnded, Edit, Event, Finding
 
 SEEDS = 5
 LEARNS = 0.3
-EARLY, EARLY_STEPS = 0.2, 100
+EARLY, EARLY_STEPS, LONGER = 0.1, 30, 3
 CURVE = 60
 CANDIDATES, RIVALS, PAIRED = 3, 2, 3
 Repairs = Callable[[str], Sequence[Edit]]
@@ -64,7 +64,7 @@ class Symptom:
 
 
 def _early(run: Run, full: int) -> int:
-    """A fifth of the epochs, and at least as many as make 100 steps."""
+    """A tenth of the epochs, and at least as many as make 30 steps."""
     per_epoch = max(1.0, run.steps / max(1, len(run.epoch_loss)))
     return min(full, max(1, math.ceil(EARLY * full), math.ceil(EARLY_STEPS / per_epoch)))
 
@@ -116,7 +116,9 @@ def confirm(
     if not leading:
         return Confirmation(tuple(findings), {}, reproduced=True)
     arms = _Arms(recipe, engine, list(seeds), device, max_seconds)
-    baseline = yield from arms.run((), symptom.epochs, "unchanged", SEEDS)
+    # That it falls short is decided beside the repair: until one promises something, one seed is enough.
+    first = 1 if symptom.kind == "falls short" else SEEDS
+    baseline = yield from arms.run((), symptom.epochs, "unchanged", first)
     if baseline is None:
         return Confirmation(tuple(findings), {}, reproduced=False)
     stages = _stages(recipe, symptom, baseline)
@@ -130,7 +132,7 @@ def confirm(
         causes = list(dict.fromkeys([*others, *rivals(finding.cause)]))
         finding, cure = yield from _settle(arms, stages, finding, shams, repairs, causes)
         settled[finding.id] = finding
-        if finding.status == "confirmed":
+        if finding.status == "confirmed" and cure:
             cures[finding.id] = cure
         yield ConfirmationEnded(finding)
         if cures:
@@ -146,8 +148,8 @@ def confirm(
 
 
 def _stages(recipe: Recipe, symptom: Symptom, baseline: _Arm) -> list[Symptom] | None:
-    """The symptom at its own horizon, then at the full one, then by the rule of claims; `None` where fresh
-    seeds do not show it."""
+    """The symptom at its own horizon, at three times that, at the full one, then by the rule of claims;
+    `None` where fresh seeds do not show it."""
     full = recipe.settings.epochs
     if symptom.kind == "falls short":
         return [symptom]
@@ -157,8 +159,8 @@ def _stages(recipe: Recipe, symptom: Symptom, baseline: _Arm) -> list[Symptom] |
     by_claim = Symptom("falls short", full)
     if shown < len(baseline.runs):  # not on every seed: then by the rule of claims
         return [by_claim]
-    longer = [attrs.evolve(symptom, epochs=full)] if symptom.epochs < full else []
-    return [symptom, *longer, by_claim]
+    horizons = dict.fromkeys((symptom.epochs, min(full, LONGER * symptom.epochs), full))
+    return [*(attrs.evolve(symptom, epochs=epochs) for epochs in horizons), by_claim]
 
 
 def _settle(
@@ -271,9 +273,11 @@ def _conclude(
                         status, also = "suspected", tuple(dict.fromkeys((*also, cause)))
     elif effect.high < margin_of(arms.recipe):
         status = "refuted"
+    if finding.evidence.get("measured"):
+        status, also = finding.status, finding.also  # what was counted no score undoes
     confidence = {"confirmed": 0.97, "suspected": finding.confidence, "refuted": 0.05}[status]
     settled = attrs.evolve(finding, status=status, also=also, confirmation=numbers, confidence=confidence)
-    return settled, best.edits
+    return settled, best.edits if gone else ()
 
 
 def _better_at_full_length(
@@ -362,7 +366,7 @@ def _try_pairs(
     cures: dict[str, tuple[Edit, ...]],
 ) -> Generator[Event, None, None]:
     """Two leading causes repaired together, where neither repair alone shows an effect."""
-    stage = stages[min(1, len(stages) - 1)] if stages[0].kind != "falls short" else stages[0]
+    stage = stages[max(0, len(stages) - 2)]  # the symptom in a whole training
     pairs: list[tuple[tuple[Finding, Finding], tuple[Edit, ...]]] = []
     for first, second in itertools.combinations(leading, 2):
         edits = repairs(first.cause)[0], repairs(second.cause)[0]

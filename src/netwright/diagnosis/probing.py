@@ -171,27 +171,36 @@ def train_copies(
     device: str,
     max_seconds: float | None,
 ) -> Generator[Event, None, list[Evidence]]:
-    """Altered copies of the recipe, each trained once with the seed of the run."""
-    first = evidence[0]
-    recipe, run = first.recipe, first.run
-    answers: dict[str, Any] = {}
-    unanswered: dict[str, str] = {}
-    jobs: list[tuple[str, Job]] = []
-    for name in wanted(first, checks, "training"):
-        edit = TRAININGS[name](first)
-        answers[name] = None
-        if edit is not None and recipe is not None and run is not None and builds(recipe, edit):
-            options: dict[str, Any] = {"max_seconds": max_seconds, "device": device}
-            jobs.append((name, Job(recipe.with_edits(edit), run.seed, None, f"probe: {name}", **options)))
-    if jobs and recipe is not None:
-        results = yield from run_all(engine, [job for _, job in jobs])
-        for (name, _), result in zip(jobs, results, strict=True):
-            if isinstance(result, Failure):
-                unanswered[name] = result.reason
-            else:
-                answers[name] = _skills(recipe, result, name)
+    """Altered copies of the recipe, each trained once with the seed of each run that is in evidence."""
+    answers: dict[int, dict[str, Any]] = {}
+    unanswered: dict[int, dict[str, str]] = {}
+    jobs: list[tuple[int, str, Job]] = []
+    options: dict[str, Any] = {"max_seconds": max_seconds, "device": device}
+    for item in evidence:
+        recipe, run = item.recipe, item.run
+        if recipe is None or run is None or run.seed in answers:
+            continue
+        names = wanted(item, checks, "training")
+        answers[run.seed], unanswered[run.seed] = dict.fromkeys(names), {}
+        for name in names:
+            edit = TRAININGS[name](item)
+            if edit is not None and builds(recipe, edit):
+                job = Job(recipe.with_edits(edit), run.seed, None, f"probe: {name}", **options)
+                jobs.append((run.seed, name, job))
+    results = (yield from run_all(engine, [job for _, _, job in jobs])) if jobs else []
+    for (seed, name, job), result in zip(jobs, results, strict=True):
+        if isinstance(result, Failure):
+            unanswered[seed][name] = result.reason
+        else:
+            answers[seed][name] = _skills(job.recipe, result, name)
     return [
-        attrs.evolve(e, probes={**e.probes, **answers}, unanswered={**e.unanswered, **unanswered})
+        e
+        if e.run is None
+        else attrs.evolve(
+            e,
+            probes={**e.probes, **answers[e.run.seed]},
+            unanswered={**e.unanswered, **unanswered[e.run.seed]},
+        )
         for e in evidence
     ]
 

@@ -18,8 +18,9 @@ from netwright.diagnosis.gathering import (
     static_evidence,
     unexplained,
 )
-from netwright.diagnosis.probing import ask_all, train_copies
+from netwright.diagnosis.probing import TRAININGS, ask_all, train_copies
 from netwright.diagnosis.ranking import FAILED, THRESHOLD, Ranking, examine, rank, rivals_of
+from netwright.diagnosis.repetition import ask_another_run, of_one_run, unsaid
 from netwright.recipe import Recipe, user_code
 from netwright.runs import Evidence, Run, data_evidence
 from netwright.runs.probes import overfit_batch
@@ -164,6 +165,16 @@ def diagnose(
         skipped.clear()
         found = yield from _examine(evidence, tools, skipped, announce=False)
         ranking = rank(found)
+    accused = of_one_run(ranking.findings, tools.checks)
+    if run is not None and accused and Symptom.of(run, recipe).kind == "falls short":
+        asking = of_one_run(found, tools.checks)  # what is folded may come up where another falls
+        if tools.meter.affords(pace, 1 + _copies(asking)):
+            evidence = yield from ask_another_run(evidence, asking, tools, attempt)
+            skipped.clear()
+            found = yield from _examine(evidence, tools, skipped, announce=False)
+            ranking = rank(found)
+        else:
+            ranking, complete = unsaid(ranking, tools.checks), False
     yield from _announce(ranking.findings)
     ranking = _by_measurement(ranking)
     so_far = attrs.evolve(
@@ -339,6 +350,11 @@ def _settled(found: Diagnosis, settled: Confirmation) -> Diagnosis:
         baseline=settled.baseline,
         reproduced=settled.reproduced,
     )
+
+
+def _copies(checks: Iterable[Check]) -> int:
+    """How many altered copies the checks ask for."""
+    return len({probe for check in checks for probe in check.probes if probe in TRAININGS})
 
 
 def _is_settled(ranking: Ranking) -> bool:

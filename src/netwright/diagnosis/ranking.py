@@ -72,6 +72,8 @@ def examine(
                 for item in evidence
                 if not check.needs & ~item.has and all(item.probes.get(p) is not None for p in check.probes)
             ]
+            if check.when is not None and not all(map(check.when, evidence[1:])):
+                continue  # another seed does not even raise the question
         except Exception as raised:  # one check that fails costs its answer, not the diagnosis
             yield CheckSkipped(check.id, f"{FAILED}: {type(raised).__name__}: {raised}")
             continue

@@ -9,7 +9,9 @@ from netwright.catalogue import idea
 from netwright.diagnosis.probing import scaled_width
 from netwright.ideas.situation import Situation
 from netwright.recipe import Recipe
+from netwright.recipe.gradients import GradientsStayOn
 from netwright.runs import Operation, Operations
+from netwright.runs.forward import forward
 from netwright.values import Edit
 
 
@@ -97,15 +99,25 @@ def rectify_calls(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
 
 @idea(attribute="frozen_layers", addresses=("untrained-parameters",), prior=0.9)
 def keep_the_gradient(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
-    """The gradient goes through where forward cuts it off (`detach`, `data`).
+    """The gradient goes through where forward cuts it off (`detach`, `data`, `no_grad`).
 
-    Source: PyTorch documentation, torch.Tensor.detach.
+    Source: PyTorch documentation, torch.Tensor.detach, torch.no_grad.
     """
     operations = _operations(situation)
+    if situation.names("untrained-parameters") and _turns_gradients_off(recipe):
+        yield Edit("gradients-on", {}, "frozen_layers", "no torch.no_grad in forward")
     used = {value for call in operations.calls for value in call.reads} | {operations.output}
     calls = [c for c in operations.forward if c.cuts and c.name in ("detach", "data") and c.makes in used]
     if calls and situation.names("untrained-parameters"):
         yield _rewrite(calls, "identity", "frozen_layers", f"no {calls[0].name} in forward")
+
+
+def _turns_gradients_off(recipe: Recipe) -> bool:
+    inputs, _ = recipe.training_samples.head(2)
+    network = recipe.build(0).eval()
+    with GradientsStayOn() as watching:
+        forward(network, inputs)
+    return watching.answered > 0
 
 
 @idea(attribute="frozen_layers", addresses=("untrained-parameters",), prior=0.9)

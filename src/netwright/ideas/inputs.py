@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import numpy as np
+import torch
+from torch import Tensor
 
 from netwright.catalogue import idea
 from netwright.ideas.situation import Situation
-from netwright.recipe import Recipe
+from netwright.patterns.parts import APART, told_apart
+from netwright.recipe import Recipe, TensorSamples
+from netwright.runs import PartSummary
 from netwright.values import Edit
 
 
@@ -41,6 +46,82 @@ def standardise_inputs(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     parameters = {"mean": _per_feature(situation, train.mean), "std": _per_feature(situation, std)}
     each = {"table": "feature", "image": "channel", "series": "feature"}[train.kind]
     yield Edit("standardise-inputs", parameters, "input_scaling", f"inputs standardised per {each}")
+
+
+@idea(attribute="input_scaling", addresses=("split-drift",), prior=0.7)
+def prepare_training_alike(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Training inputs with the scale per feature or channel that validation's have, and both standardised.
+
+    For inputs that were prepared apart, such as a scaling that was forgotten for one part. The ends of the
+    range are matched, or mean and spread: whichever leaves a linear model less to tell the parts by, and only
+    where that is no more than chance may give. Validation stays as it is; where test inputs are like
+    training's, validation is the odd one and nothing is offered.
+    Source: Sun et al., Return of Frustratingly Easy Domain Adaptation (2016), with means and spreads alone.
+    """
+    data, finding = situation.evidence.data, situation.finding("split-drift")
+    if data is None or finding is None or "area" not in finding.evidence:
+        return
+    train, val = data.train, data.val
+    if train.kind not in ("table", "image", "series"):
+        return
+    if not (train.floating and isinstance(recipe.training_samples, TensorSamples)):
+        return
+    if not all(np.isfinite(v).all() for v in (train.mean, train.std, val.mean, val.std)):
+        return
+    if _tests_like_training(recipe, train, val):
+        return
+    ways = [
+        (_per_feature(situation, scale), _per_feature(situation, shift))
+        for scale, shift in (
+            _mapping(train.low, train.high - train.low, val.low, val.high - val.low),
+            _mapping(train.mean, train.std, val.mean, val.std),
+        )
+    ]
+    area, scale, shift = min(
+        (told_apart(attrs.evolve(train, inputs=_mapped(train.inputs, *way)), val)[0], *way) for way in ways
+    )
+    if area >= APART:
+        return
+    std = np.where(val.std > 1e-9, val.std, 1.0)
+    standard = {"mean": _per_feature(situation, val.mean), "std": _per_feature(situation, std)}
+    parts = [
+        {"kind": "map-inputs", "parameters": {"scale": scale, "shift": shift}},
+        {"kind": "standardise-inputs", "parameters": standard},
+    ]
+    label = "training inputs prepared as validation's are, and standardised"
+    yield Edit("together", {"edits": parts}, "input_scaling", label)
+
+
+def _mapping(
+    place: np.ndarray, size: np.ndarray, other_place: np.ndarray, other_size: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and shift (F,) that bring values of one place and size to another; what does not vary in one part
+    is scaled as the others are."""
+    varies = (size > 1e-9) & (other_size > 1e-9)
+    ratio = other_size / np.where(varies, size, 1.0)
+    scale = np.where(varies, ratio, np.median(ratio[varies]) if varies.any() else 1.0)
+    return scale, other_place - scale * place
+
+
+def _mapped(inputs: Tensor, scale: list[Any], shift: list[Any]) -> Tensor:
+    return inputs.float() * torch.tensor(scale) + torch.tensor(shift)
+
+
+def _tests_like_training(recipe: Recipe, train: PartSummary, val: PartSummary) -> bool:
+    """Whether the test inputs are nearer to training's in size than to validation's."""
+    test = recipe.data.parts.test
+    if test is None:
+        return False
+    inputs = test.head(400)[0]
+    if not isinstance(inputs, Tensor):
+        return False
+    flat = inputs.reshape(len(inputs), -1).float()
+
+    def far(part: PartSummary) -> float:
+        known = part.flat
+        return float((flat.mean(0) - known.mean(0)).abs().mean() + (flat.std(0) - known.std(0)).abs().mean())
+
+    return far(train) < far(val)
 
 
 @idea(attribute="data_repairs", addresses=("bad-values",), prior=0.9)

@@ -55,7 +55,7 @@ def parts_of_different_kinds(evidence: Evidence) -> Iterator[Finding]:
             },
             f"A linear model tells training from validation inputs with an area of {area:.2f} (0.5 for one"
             f" source): the parts are of different origin, or prepared differently.{scaled}",
-            ("scale-validation-alike",) if not 1 / 3 < ratio < 3 else (),
+            ("prepare-training-alike",),
         )
         return
     drift = _class_drift(evidence)

@@ -324,3 +324,13 @@ def drop_samples(samples: Any, *, rows: Sequence[int]) -> Any:
     if not isinstance(samples, TensorSamples) and not hasattr(samples, "take"):
         raise UserError("edit: samples of a loader cannot be dropped; drop them in the loader's data set")
     return samples.take(keep.nonzero()[:, 0].numpy())
+
+
+@edit("map-inputs", on="samples")
+def map_inputs(samples: Any, *, scale: Any, shift: Any) -> Any:
+    """The training inputs times `scale` plus `shift`, both broadcast against (N, ...)."""
+    if not isinstance(samples, TensorSamples) or not isinstance(samples.inputs, Tensor):
+        raise UserError("edit: inputs of a loader cannot be mapped; map them in the loader's data set")
+    inputs = samples.inputs.float()
+    mapped = inputs * torch.tensor(scale).to(inputs) + torch.tensor(shift).to(inputs)
+    return TensorSamples(mapped, samples.all_targets, samples.source, samples.index).laid_as(samples)
