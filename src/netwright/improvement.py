@@ -259,16 +259,26 @@ def _confirmed_repairs(
             state.current, contender, engine=tools.engine, seeds=seeds,
             ledger=state.ledger, device=tools.device,
         )  # fmt: skip
-        kept = _keep(state, judged) or kept
+        kept = _keep(state, judged, settles=_settles(finding)) or kept
         if kept:
             break
     return kept
 
 
-def _keep(state: _State, judged: Claim) -> bool:
+def _settles(finding: Finding) -> bool:
+    """Whether the repair made a symptom of single runs go on every seed, which no score need say again."""
+    told = finding.confirmation
+    return bool(told.get("gone_on")) and told["gone_on"] == told.get("seeds")
+
+
+def _keep(state: _State, judged: Claim, *, settles: bool = False) -> bool:
+    """Apply what helps; and what settles a confirmed symptom unless the score is against it. Whether all of
+    it improved the recipe is decided at the end, before and after together."""
     state.claims.append(judged)
     state.tried.update(judged.contender.edits)
-    if judged.verdict.verdict != "helps":
+    verdict = judged.verdict
+    settled = settles and verdict.verdict == "unclear" and (verdict.effect or 0.0) > 0
+    if verdict.verdict != "helps" and not settled:
         return False
     state.current = state.current.with_edits(*judged.contender.edits)
     state.applied.append((judged.contender, judged.verdict))

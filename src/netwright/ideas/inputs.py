@@ -149,13 +149,15 @@ def fill_coded_inputs(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     finding, data = situation.finding("bad-values"), situation.evidence.data
     if finding is None or data is None or not finding.evidence.get("sentinel") or not data.train.floating:
         return
-    code, flat = float(finding.evidence["code"]), data.train.flat
-    chosen = [int(k) for k in finding.evidence["features"] if bool((flat[:, int(k)] == code).any())]
-    known = [flat[:, k][flat[:, k] != code] for k in chosen]
+    flat = data.train.flat
+    chosen = [int(k) for k in finding.evidence["features"]]
+    codes = [float(code) for code in finding.evidence["codes"]]
+    known = [flat[:, k][flat[:, k] != code] for k, code in zip(chosen, codes, strict=True)]
     fill = [round(float(values.mean()), 6) for values in known]
     std = [round(float(values.std()), 6) or 1.0 for values in known]
-    parameters = {"features": chosen, "code": code, "fill": fill, "std": std}
-    yield Edit("fill-code", parameters, "data_repairs", f"{code:g} filled with the feature's mean")
+    parameters = {"features": chosen, "codes": codes, "fill": fill, "std": std}
+    said = f"{codes[0]:g}" if len(set(codes)) == 1 else f"{codes[0]:g} and its like"
+    yield Edit("fill-code", parameters, "data_repairs", f"{said} filled with the feature's mean")
 
 
 @idea(attribute="data_repairs", addresses=("bad-values",), prior=0.5)
@@ -207,7 +209,7 @@ def weigh_classes(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
 
     Source: King and Zeng, Logistic Regression in Rare Events Data (2001).
     """
-    data, loss = situation.evidence.data, recipe.settings.loss
+    data, loss = situation.evidence.data, recipe.settings.plain_loss
     if (
         data is None
         or loss not in ("cross_entropy", "nll", "bce_with_logits")

@@ -14,47 +14,73 @@ from netwright.values import Edit
 
 @idea(attribute="loss", addresses=("loss-output-mismatch",), prior=0.9)
 def loss_takes_logits(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
-    """The loss that applies its own softmax or sigmoid, for a network that gives logits.
+    """The loss that applies its own softmax or sigmoid, for a network that gives logits; the logarithm of
+    probabilities under nll.
 
     Source: documentation of torch.nn.NLLLoss and BCELoss.
     """
-    batch, loss = situation.evidence.batch, recipe.settings.loss
+    batch, loss = situation.evidence.batch, recipe.settings.loss_name
     if batch is None or batch.output_shape is None:
         return
-    if loss == "nll" and not batch.rows_log_sum_to_zero:
+    if loss == "nll" and batch.rows_sum_to_one:
+        yield Edit("log-outputs", {}, "loss", "nll of the logarithm of the softmax")
+    elif loss == "nll" and not batch.rows_log_sum_to_zero:
         yield Edit.set("training.loss", "cross_entropy", "loss nll → cross_entropy")
     elif loss == "bce" and not batch.in_unit_interval:
         yield Edit.set("training.loss", "bce_with_logits", "loss bce → bce_with_logits")
 
 
-@idea(attribute="loss", addresses=("loss-output-mismatch",), prior=0.8)
+@idea(attribute="loss", addresses=("loss-output-mismatch", "unstable-loss"), prior=0.8)
 def loss_for_the_task(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
-    """The loss of the task that the targets show, with as many outputs as it needs.
+    """The loss of the task that the targets show, as torch computes it, with as many outputs as it needs.
 
     Source: Bishop, Pattern Recognition and Machine Learning (2006), section 5.2.
     """
-    data, batch, loss = situation.evidence.data, situation.evidence.batch, recipe.settings.loss
-    if (
-        data is None
-        or batch is None
-        or batch.output_shape is None
-        or not situation.names("loss-output-mismatch")
-    ):
+    data, batch, settings = situation.evidence.data, situation.evidence.batch, recipe.settings
+    asked = situation.names("loss-output-mismatch") or situation.names("unstable-loss")
+    if data is None or batch is None or batch.output_shape is None or settings.loss is None or not asked:
         return
-    width = batch.output_shape[-1] if len(batch.output_shape) > 1 else 1
-    if data.task.name == "classification" and loss in ("mse", "l1", "huber"):
-        if width == data.task.classes:
-            yield Edit.set("training.loss", "cross_entropy", f"loss {loss} → cross_entropy")
-        elif len(batch.output_shape) == 2:  # more outputs have no place in a row of single numbers
-            last = next((s for s in reversed(batch.layers) if s.kind == "Linear"), None)
-            if last is not None:
-                parameters = {"layer": last.name, "width": data.task.classes, "loss": "cross_entropy"}
-                label = f"loss {loss} → cross_entropy, {data.task.classes} outputs"
-                yield Edit("change-task", parameters, "loss", label)
-    elif data.task.name == "regression" and loss == "cross_entropy":
-        yield Edit.set("training.loss", "mse", "loss cross_entropy → mse")
-    elif data.task.name == "multilabel" and loss == "cross_entropy":
-        yield Edit.set("training.loss", "bce_with_logits", "loss cross_entropy → bce_with_logits")
+    task, name, shape = data.task, settings.loss_name, batch.output_shape
+    wanted = _loss_of(data.task.name, shape, batch.in_unit_interval)
+    if wanted is None or name in (wanted, *_AS_GOOD.get(wanted, ())):
+        return
+    change = f"loss {name or 'of its own'} → {wanted}"
+    classes = task.classes if wanted == "cross_entropy" else None
+    if classes is None or shape[1:2] == (classes,):
+        if wanted == "cross_entropy" and batch.rows_sum_to_one and name is None:
+            parts = [
+                {"kind": "log-outputs", "parameters": {}},
+                {"kind": "set", "parameters": {"name": "loss", "value": "nll"}},
+            ]
+            yield Edit(
+                "together", {"edits": parts}, "loss", "loss of its own → nll of the log of the outputs"
+            )
+            return
+        yield Edit.set("training.loss", wanted, change)
+    elif len(shape) == 2:  # more outputs have no place in a row of single numbers
+        last = next((s for s in reversed(batch.layers) if s.kind == "Linear"), None)
+        if last is not None:
+            parameters = {"layer": last.name, "width": classes, "loss": wanted}
+            yield Edit("change-task", parameters, "loss", f"{change}, {classes} outputs")
+
+
+# Losses under which the outputs of a task mean the same: what else is wrong with them is another idea's.
+_AS_GOOD = {
+    "cross_entropy": ("nll",),
+    "bce_with_logits": ("bce",),
+    "bce": ("bce_with_logits",),
+    "mse": ("l1", "huber"),
+}
+
+
+def _loss_of(task: str, shape: tuple[int, ...], unit: bool) -> str | None:
+    """The usual loss of a task, for outputs of a shape (N, ...) that lie in the unit interval or not."""
+    if task == "binary" and len(shape) > 1 and shape[1] == 2:
+        return "cross_entropy"
+    of_chances = "bce" if unit else "bce_with_logits"
+    return {
+        "classification": "cross_entropy", "binary": of_chances, "multilabel": of_chances, "regression": "mse"
+    }.get(task)  # fmt: skip
 
 
 @idea(attribute="loss", addresses=("outlier-batch",), prior=0.2, late=True)
@@ -64,7 +90,7 @@ def huber_loss(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     Source: Huber, Robust Estimation of a Location Parameter (1964).
     """
     data = situation.evidence.data
-    if recipe.settings.loss == "mse" and data is not None and data.task.name == "regression":
+    if recipe.settings.plain_loss == "mse" and data is not None and data.task.name == "regression":
         yield Edit.set("training.loss", "huber", "loss mse → huber")
 
 
@@ -77,7 +103,7 @@ def standardise_targets(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     data = situation.evidence.data
     if data is None or data.task.name != "regression" or recipe.settings.target_scaling is not None:
         return
-    if recipe.settings.loss not in ("mse", "l1", "huber"):
+    if recipe.settings.loss_name not in ("mse", "l1", "huber"):
         return
     values = data.train.targets.reshape(data.train.size, -1).float().numpy()
     values = values[np.isfinite(values).all(1)]

@@ -57,7 +57,7 @@ def smooth_labels(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
 
     Source: Szegedy et al., Rethinking the Inception Architecture (2016), section 7.
     """
-    if recipe.settings.loss == "cross_entropy" and not recipe.settings.label_smoothing:
+    if recipe.settings.plain_loss == "cross_entropy" and not recipe.settings.label_smoothing:
         yield Edit.set("training.label_smoothing", 0.1, "label smoothing 0 → 0.1")
 
 

@@ -65,7 +65,7 @@ def values_that_are_not_numbers(evidence: Evidence) -> Iterator[Finding]:
                 where=attrs.evolve(evidence.place("data_repairs"), attribute="data_repairs"),
                 evidence={
                     "features": [k for k, _, _ in coded],
-                    "code": code,
+                    "codes": [each for _, each, _ in coded],
                     "share": share,
                     "sentinel": True,
                 },
@@ -79,7 +79,16 @@ def values_that_are_not_numbers(evidence: Evidence) -> Iterator[Finding]:
 
 def _coded(part: PartSummary) -> list[tuple[int, float, float]]:
     """(feature, code, share of the samples) of single values that repeat at one end of a feature, further
-    from the next value than ten times the spread of all others."""
+    from the next value than six times the spread of all others. Where one feature has a code, a single sample
+    twice as far away is enough in the others: a code that was scaled with its feature is another number in
+    each."""
+    sure = _at_the_ends(part, 0.005, 3, 6)
+    return sorted({*sure, *_at_the_ends(part, 0.0, 1, 12)}, key=lambda item: item not in sure) if sure else []
+
+
+def _at_the_ends(
+    part: PartSummary, least_share: float, least: int, far: float
+) -> list[tuple[int, float, float]]:
     flat = part.flat
     found = []
     for feature in range(min(flat.shape[1], 400)):
@@ -88,10 +97,11 @@ def _coded(part: PartSummary) -> list[tuple[int, float, float]]:
             same = values == code
             share = float(same.float().mean())
             rest = values[~same]
-            if not 0.005 <= share <= 0.4 or int(same.sum()) < 3 or len(torch.unique(rest)) < 12:
+            if not least_share <= share <= 0.4 or int(same.sum()) < least or len(torch.unique(rest)) < 12:
                 continue
             spread = float(rest.std())
             gap = float((rest - code).abs().min())
-            if spread > 0 and gap > (3 if code in SENTINELS else 6) * spread:
+            if spread > 0 and gap > (far / 2 if code in SENTINELS else far) * spread:
                 found.append((feature, code, share))
+                break
     return found

@@ -263,23 +263,24 @@ def blank_inputs(
 
 
 class FilledCode(Wrapper):
-    """A code for 'missing' in some columns (N, F) replaced before the network; `scale` then brings the column
-    to unit size, since its own scaling was thrown by the code."""
+    """Codes for 'missing', one each in some columns of (N, F), replaced before the network; `scale` then
+    brings the column to unit size, since its own scaling was thrown by the code."""
 
     index: Tensor
+    codes: Tensor
     fill: Tensor
     scale: Tensor
 
-    def __init__(self, network: nn.Module, index: Tensor, code: float, fill: Tensor, scale: Tensor) -> None:
+    def __init__(self, network: nn.Module, index: Tensor, codes: Tensor, fill: Tensor, scale: Tensor) -> None:
         super().__init__(network)
-        self.code = code
         self.register_buffer("index", index)
+        self.register_buffer("codes", codes)
         self.register_buffer("fill", fill)
         self.register_buffer("scale", scale)
 
     def forward(self, inputs: Tensor) -> Any:
         columns = inputs[:, self.index]
-        known = torch.where(columns == self.code, self.fill.to(inputs.dtype), columns)
+        known = torch.where(columns == self.codes.to(inputs.dtype), self.fill.to(inputs.dtype), columns)
         changed = inputs.clone()
         changed[:, self.index] = (known - self.fill) / self.scale
         return self.network(changed)
@@ -290,15 +291,14 @@ def fill_code(
     network: nn.Module,
     *,
     features: Sequence[int],
-    code: float,
+    codes: Sequence[float],
     fill: Sequence[float],
     std: Sequence[float],
     seed: int = 0,
 ) -> nn.Module:
     """A code for 'missing' becomes its column's mean, and the column is standardised by its true values."""
-    return FilledCode(
-        network, torch.tensor(list(features)), code, torch.tensor(list(fill)), torch.tensor(list(std))
-    )
+    index, *values = (torch.tensor(list(v)) for v in (features, codes, fill, std))
+    return FilledCode(network, index, *values)
 
 
 @edit("together", on="edits")

@@ -162,13 +162,26 @@ class Training:
             return self.loss
         return _NAMES.get(getattr(self.loss, "__name__", type(self.loss).__name__))
 
+    @property
+    def plain_loss(self) -> str | None:
+        """`loss_name` where settings of ours can stand for it: a name, torch's function, or an instance of
+        torch's class with no setting of its own."""
+        if isinstance(self.loss, nn.Module) and self.loss_name is not None:
+            plain = _settings_of(type(self.loss)()) == _settings_of(self.loss) and not [*self.loss.buffers()]
+            return self.loss_name if plain else None
+        return self.loss_name
+
     def make_loss(self) -> Callable[[Any, Tensor], Tensor]:
         """`loss(outputs, targets)`, a scalar; the same arithmetic as torch's function of that name."""
         if self.loss is None:
             raise UserError(
                 "training: this recipe has step= and no loss=; what needs the loss alone cannot run"
             )
-        base = _named_loss(self) if isinstance(self.loss, str) else self.loss
+        named = self.loss if isinstance(self.loss, str) else None
+        if named is None and (self.class_weights or self.label_smoothing):
+            named = self.plain_loss
+        base = self.loss if named is None else _named_loss(self, named)
+        assert callable(base)
         if self.target_scaling is None:
             return base
         mean, std = (torch.tensor(v) for v in self.target_scaling)
@@ -222,7 +235,11 @@ _SCHEDULE: dict[str, Callable[[float], float]] = {
 }
 
 
-def _named_loss(training: Training) -> Callable[[Any, Tensor], Tensor]:
+def _settings_of(loss: nn.Module) -> dict[str, Any]:
+    return {k: v for k, v in vars(loss).items() if not k.startswith("_") and k != "training"}
+
+
+def _named_loss(training: Training, name: str) -> Callable[[Any, Tensor], Tensor]:
     weights = torch.tensor(training.class_weights) if training.class_weights else None
     smoothing = training.label_smoothing
 
@@ -252,4 +269,4 @@ def _named_loss(training: Training) -> Callable[[Any, Tensor], Tensor]:
         "l1": lambda o, t: F.l1_loss(o, t.to(o.dtype)),
         "huber": lambda o, t: F.huber_loss(o, t.to(o.dtype)),
     }
-    return losses[str(training.loss)]
+    return losses[name]
