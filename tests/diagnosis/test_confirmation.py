@@ -26,7 +26,7 @@ def settle(recipe, findings, repairs, symptom=None):
         repairs=lambda cause: repairs.get(cause, []),
         rivals=rivals_of,
         engine=ENGINE,
-        seeds=[100, 101, 102, 103, 104],
+        seeds=[100, 101, 102, 103, 104, 105],
     )
     while True:
         try:
@@ -158,3 +158,13 @@ def test_a_diagnosis_that_was_not_reproduced_is_inconclusive(digits_recipe):
         complete=True,
     )
     assert found.outcome == "inconclusive"
+
+
+def test_the_seed_that_chose_a_change_by_its_score_has_no_part_in_its_confirmation(digits_recipe):
+    narrow = nw.Recipe(digits_data(scale=1.0), lambda: mlp(hidden=2), training(lr=0.02))
+    finding = Finding("capacity-too-small", Place(attribute="width"), confidence=0.8)
+    wider = Edit("scale-width", {"factor": 8.0, "first": ["1"], "last": ["3"]}, "width", "wider")
+    done = settle(narrow, [finding], {"capacity-too-small": [wider]}, Symptom("falls short", 8))
+    told = done.findings[0].confirmation
+    assert told["seeds"] == 5
+    assert len(done.baseline) == 6  # the first looked, five others decided

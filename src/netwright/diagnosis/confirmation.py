@@ -24,6 +24,8 @@ LEARNS = 0.3
 EARLY, EARLY_STEPS, LONGER = 0.1, 30, 3
 CURVE = 60
 CANDIDATES, RIVALS, PAIRED = 3, 2, 3
+# The first of the seeds that decide: the one that chose among changes by their score is left out.
+FIRST = {"diverges": 0, "does not learn": 0, "falls short": 1}
 Repairs = Callable[[str], Sequence[Edit]]
 Kind = Literal["diverges", "does not learn", "falls short"]
 
@@ -108,7 +110,8 @@ def confirm(
 
     `repairs(cause)` gives the edits that address a cause, the best first, `rivals(cause)` the causes most
     easily taken for it. The same seeds serve the unchanged recipe, the repair, a sham of equal cost and the
-    rival's repair. A change is looked at on one seed first; only what does something there gets the others.
+    rival's repair. A change is looked at on the first seed; only what does something there gets the others,
+    and where a score decides, that first seed, which chose the change, has no part in it.
     What is to be shown *not* to make the symptom go is done with as soon as one seed shows it.
     """
     repairs = functools.cache(repairs)  # each answer builds networks, and is asked for again and again
@@ -220,8 +223,9 @@ def _judge(
     arms: _Arms, stage: Symptom, edits: tuple[Edit, ...], what: str
 ) -> Generator[Event, None, tuple[_Arm, _Arm, bool] | None]:
     """The change and the unchanged recipe on all seeds, and whether the symptom is gone."""
-    baseline = yield from arms.run((), stage.epochs, "unchanged", SEEDS)
-    arm = yield from arms.run(edits, stage.epochs, what, SEEDS)
+    first = FIRST[stage.kind]
+    baseline = yield from arms.run((), stage.epochs, "unchanged", SEEDS, first)
+    arm = yield from arms.run(edits, stage.epochs, what, SEEDS, first)
     if baseline is None or arm is None:
         return None
     if stage.kind != "falls short":
@@ -345,7 +349,7 @@ def _cures_too(
         count = gone = 0
         arm: _Arm | None = None
         for count in range(1, SEEDS + 1):
-            arm = yield from arms.run(edits, stage.epochs, what, count)
+            arm = yield from arms.run(edits, stage.epochs, what, count, FIRST[stage.kind])
             if arm is None:
                 break
             gone = arms.gone_on(stage, arm.runs, baseline, best)
@@ -400,25 +404,26 @@ class _Arms:
     def __init__(
         self, recipe: Recipe, engine: Engine, seeds: list[int], device: str, max_seconds: float | None
     ) -> None:
-        self.recipe, self.engine, self.seeds = recipe, engine, seeds[:SEEDS]
+        self.recipe, self.engine, self.seeds = recipe, engine, seeds
         self.device, self.max_seconds = device, max_seconds
         self._done: dict[tuple[tuple[Edit, ...], int, int], Run | None] = {}
 
     def run(
-        self, edits: tuple[Edit, ...], epochs: int, what: str, count: int
+        self, edits: tuple[Edit, ...], epochs: int, what: str, count: int, first: int = 0
     ) -> Generator[Event, None, _Arm | None]:
-        """The change on the first `count` seeds; `None` where a training failed."""
+        """The change on `count` seeds from the `first` on; `None` where a training failed."""
+        seeds = self.seeds[first : first + count]
         changed = self.recipe.with_edits(*edits)
         share = epochs / self.recipe.settings.epochs
         length = max(1, round(changed.settings.epochs * share))
-        missing = [s for s in self.seeds[:count] if (edits, epochs, s) not in self._done]
+        missing = [s for s in seeds if (edits, epochs, s) not in self._done]
         shortened = None if length == changed.settings.epochs else length
         options: dict[str, Any] = {"max_seconds": self.max_seconds, "device": self.device}
         jobs = [Job(changed, s, shortened, f"diagnosis: {what}", **options) for s in missing]
         results = (yield from run_all(self.engine, jobs)) if jobs else []
         for seed, result in zip(missing, results, strict=True):
             self._done[edits, epochs, seed] = None if isinstance(result, Failure) else result
-        runs = [self._done[edits, epochs, s] for s in self.seeds[:count]]
+        runs = [self._done[edits, epochs, s] for s in seeds]
         return _Arm(edits, tuple(r for r in runs if r is not None)) if all(runs) else None
 
     def known(self, edits: tuple[Edit, ...], epochs: int) -> tuple[Run, ...]:

@@ -10,7 +10,7 @@ import attrs
 from attrs import field, frozen
 
 from netwright.catalogue import Check, Needs
-from netwright.diagnosis.confirmation import Confirmation, Repairs, Symptom, confirm
+from netwright.diagnosis.confirmation import SEEDS, Confirmation, Repairs, Symptom, confirm
 from netwright.diagnosis.gathering import (
     Tools,
     dynamic_evidence,
@@ -228,7 +228,7 @@ def _confirm(
             repairs=repairs,
             rivals=rivals_of,
             engine=tools.engine,
-            seeds=tools.seeds.reproducing(5, attempt),
+            seeds=tools.seeds.reproducing(SEEDS + 1, attempt),
             device=tools.device,
             max_seconds=tools.max_seconds,
         )
