@@ -161,7 +161,7 @@ def test_a_diagnosis_that_was_not_reproduced_is_inconclusive(digits_recipe):
 
 
 def test_the_seed_that_chose_a_change_by_its_score_has_no_part_in_its_confirmation(digits_recipe):
-    narrow = nw.Recipe(digits_data(scale=1.0), lambda: mlp(hidden=2), training(lr=0.02))
+    narrow = nw.Recipe(digits_data(scale=1.0), lambda: mlp(hidden=2), training(lr=0.02, epochs=8))
     finding = Finding("capacity-too-small", Place(attribute="width"), confidence=0.8)
     wider = Edit("scale-width", {"factor": 8.0, "first": ["1"], "last": ["3"]}, "width", "wider")
     done = settle(narrow, [finding], {"capacity-too-small": [wider]}, Symptom("falls short", 8))
