@@ -95,4 +95,5 @@ def assert_fires(check, recipe):
     assert finding.evidence
     assert finding.where.file or finding.where.attribute or finding.where.samples
     assert finding.confuses and finding.reference
+    assert set(finding.ideas) <= set(Catalogue.collect().ideas)
     return finding

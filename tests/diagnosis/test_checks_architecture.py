@@ -22,6 +22,12 @@ NORMS = [
 ]
 
 
+def one_unit_normalised():
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 1), nn.LayerNorm(1), nn.Linear(1, 16), nn.ReLU(), nn.Linear(16, 10)
+    )
+
+
 def normalised():
     return nn.Sequential(*(make() for make in NORMS))
 
@@ -126,6 +132,7 @@ MUST_FIRE = {
         "batches of two": lambda: recipe(network=normalised, batch_size=2, epochs=1),
         "a batch of one": lambda: recipe(network=normalised, batch_size=1, epochs=1),
         "a softmax over the samples": lambda: recipe(network=faulty.SoftmaxOverSamples),
+        "a layer normalisation of one unit": lambda: recipe(network=one_unit_normalised),
     },
     "wrong-backward": {"half a derivative": lambda: recipe(network=faulty.WrongBackward)},
     "linear-network": {

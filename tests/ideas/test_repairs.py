@@ -57,6 +57,11 @@ def coded():
     return adam(nw.Data.arrays(x, y), partial(mlp, 64))
 
 
+def shifted_in_training():
+    x, y = digits_data(900).train
+    return adam(nw.Data((x[:700], np.roll(y[:700], 1)), (x[700:], y[700:])), epochs=6)
+
+
 REPAIRS = {
     "activations-between-layers": ("missing-nonlinearity", lambda: recipe(network=faulty.NothingBetween)),
     "no-activation-at-the-end": ("wrong-activation", lambda: regression(network=faulty.RectifiedNumber)),
@@ -118,6 +123,12 @@ REPAIRS = {
     "drop-outliers": ("outlier-batch", of(parts, "outlier-batch", "three targets of 300")),
     "without-the-feature": ("leakage", of(copies, "leakage", "a column that is the class")),
     "fill-coded-inputs": ("bad-values", coded),
+    "no-normalisation-of-one": (
+        "normalisation-misuse",
+        of(architecture, "normalisation-misuse", "a layer normalisation of one unit"),
+    ),
+    "autograd-backward": ("wrong-backward", lambda: recipe(network=faulty.WrongBackward)),
+    "targets-to-their-inputs": ("label-misalignment", shifted_in_training),
     "prepare-training-alike": ("split-drift", of(parts, "split-drift", "validation in 0 to 255")),
 }
 # What is found in the data themselves is found in them also when the network no longer reads it.

@@ -156,6 +156,25 @@ def test_gradients_stay_on_in_forward_and_off_where_the_caller_turned_them_off()
     assert torch.is_grad_enabled()
 
 
+@pytest.mark.parametrize("made_when", ["in forward", "when built"])
+def test_a_gradient_written_by_hand_gives_way_to_autograd_s_and_stands_again_after(made_when):
+    class Halved(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.square = faulty._Doubled.apply
+
+        def forward(self, x):
+            return faulty._Doubled.apply(x) if made_when == "in forward" else self.square(x)
+
+    def slope(network):
+        x = torch.tensor([3.0], requires_grad=True)
+        network(x).backward()
+        return float(x.grad)
+
+    changed = edited(Halved(), "autograd-backward", functions=["_Doubled"])
+    assert (slope(Halved()), slope(changed), slope(Halved())) == (3.0, 6.0, 3.0)
+
+
 def test_another_edit_of_the_same_network_leaves_the_first():
     network, changed = rewritten(
         lambda self, x: self.head(self.body(x).sigmoid()).tanh(), [["sigmoid", 0]], "relu"

@@ -262,7 +262,7 @@ def normalisation_that_does_harm(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(
                 "normalisation-misuse",
                 evidence.call_place(call, "normalisation"),
-                {"values": 1, "function": call.name},
+                {"values": 1, "function": call.name, "nth": call.nth},
                 f"{call.name} {call.layer} goes over a single value: whatever it is, it becomes 0.",
                 ("no-normalisation-of-one",),
                 # Where a layer has only one unit, widening it repairs that too.

@@ -296,7 +296,7 @@ def inputs_that_do_not_reach_the_output(evidence: Evidence) -> Iterator[Finding]
         text = f"Only {answer.share_used:.0%} of the input values have any influence on the output."
     else:
         return
-    yield Finding("ignores-input", place, numbers, text, ("whole-input",))
+    yield Finding("ignores-input", place, numbers, text, ())
 
 
 def _slice_place(evidence: Evidence) -> Place:

@@ -112,6 +112,19 @@ def keep_the_gradient(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
         yield _rewrite(calls, "identity", "frozen_layers", f"no {calls[0].name} in forward")
 
 
+@idea(attribute="activation", addresses=("wrong-backward",), prior=0.9)
+def autograd_backward(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """The gradient that autograd finds through the same forward, for one that was written by hand.
+
+    Source: PyTorch documentation, Extending PyTorch, 'When to use'.
+    """
+    finding = situation.finding("wrong-backward")
+    if finding is not None and finding.evidence.get("functions"):
+        names = [str(name) for name in finding.evidence["functions"]]
+        label = f"the gradient of {', '.join(names)} by autograd"
+        yield Edit("autograd-backward", {"functions": names}, "activation", label)
+
+
 def _turns_gradients_off(recipe: Recipe) -> bool:
     inputs, _ = recipe.training_samples.head(2)
     network = recipe.build(0).eval()

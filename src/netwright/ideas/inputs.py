@@ -244,6 +244,19 @@ def no_augmentation(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
         yield Edit.set("training.augment", None, f"augmentation {name} → none")
 
 
+@idea(attribute="data_repairs", addresses=("label-misalignment",), prior=0.9)
+def targets_to_their_inputs(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Training targets moved along the source to where the data say that they belong.
+
+    Source: the probe label-shift; Northcutt et al., Confident Learning (2021), on trusting the data over a
+    label.
+    """
+    finding = situation.finding("label-misalignment")
+    by = finding.evidence.get("best_shift") if finding is not None and finding.evidence.get("shifted") else 0
+    if by and isinstance(recipe.training_samples, TensorSamples):
+        yield Edit("shift-targets", {"by": int(by)}, "data_repairs", f"targets moved by {-int(by):+d}")
+
+
 def _dropped(recipe: Recipe, situation: Situation, causes: tuple[str, ...], what: str) -> Iterator[Edit]:
     """The training samples that a finding names, left out."""
     for cause in causes:

@@ -158,6 +158,25 @@ def unfreeze_layers(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
         )
 
 
+@idea(attribute="normalisation", addresses=("normalisation-misuse",), prior=0.8)
+def no_normalisation_of_one(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """No normalisation where it goes over a single value, which it makes 0.
+
+    Source: Wu and He, Group Normalization (2018), section 3.1, on groups of one channel.
+    """
+    finding = situation.finding("normalisation-misuse")
+    if finding is None or finding.evidence.get("values") != 1:
+        return
+    name, layer = finding.evidence["function"], finding.where.layer
+    kinds = situation.evidence.network.kinds if situation.evidence.network else {}
+    if layer and "Norm" in kinds.get(layer, ""):
+        yield Edit("remove-layer", {"layer": layer}, "normalisation", f"{kinds[layer]} {layer} removed")
+    else:
+        calls = [[finding.evidence["function"], finding.evidence["nth"]]]
+        parameters = {"calls": calls, "to": "identity"}
+        yield Edit("rewrite-calls", parameters, "normalisation", f"{name} in forward removed")
+
+
 @idea(
     attribute="normalisation", addresses=("normalisation-misuse", "train-eval-gap", "batch-size"), prior=0.3
 )

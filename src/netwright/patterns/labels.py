@@ -162,7 +162,7 @@ def labels_that_do_not_belong_to_their_inputs(evidence: Evidence) -> Iterator[Fi
             f"The labels stand {abs(shift.shift)} place{'s' if abs(shift.shift) > 1 else ''} {way} than their"
             f" inputs: moved back, nearest neighbours reach a skill of {shift.skill:.2f} instead of"
             f" {simple.best:.2f}.",
-            (),
+            ("targets-to-their-inputs",),
         )
     elif max(val, simple.best) <= max(simple.by_chance, 0.0) + 0.03 and val < 0.1:
         learned = f" The network learns them by heart (training skill {train:.2f})." if train > 0.3 else ""

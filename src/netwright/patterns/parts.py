@@ -289,7 +289,7 @@ def classes_that_one_part_lacks(evidence: Evidence) -> Iterator[Finding]:
         attrs.evolve(evidence.place("split")),
         {"unseen": unseen, "absent": absent, "measured": True},
         " ".join(said),
-        ("stratified-split",),
+        (),
     )
 
 

@@ -209,7 +209,7 @@ def replace_activation(network: nn.Module, *, layers: Sequence[str], to: str, se
 
 @edit("remove-layer", on="network")
 def remove_layer(network: nn.Module, *, layer: str, seed: int = 0) -> nn.Module:
-    """A layer without parameters by the identity."""
+    """The identity in a layer's place."""
     find_layer(network, layer)
     return _replace(network, layer, nn.Identity())
 
@@ -324,6 +324,21 @@ def drop_samples(samples: Any, *, rows: Sequence[int]) -> Any:
     if not isinstance(samples, TensorSamples) and not hasattr(samples, "take"):
         raise UserError("edit: samples of a loader cannot be dropped; drop them in the loader's data set")
     return samples.take(keep.nonzero()[:, 0].numpy())
+
+
+@edit("shift-targets", on="samples")
+def shift_targets(samples: Any, *, by: int) -> Any:
+    """Each training sample with the target of the sample `by` places further along the source; those at the
+    end, which have none, are left out."""
+    if not isinstance(samples, TensorSamples):
+        raise UserError("edit: targets of a loader cannot be shifted; shift them in the loader's data set")
+    place = {int(source): row for row, source in enumerate(samples.index)}
+    pairs = [(row, place.get(int(source) + by)) for row, source in enumerate(samples.index)]
+    rows = [row for row, other in pairs if other is not None]
+    others = torch.tensor([other for _, other in pairs if other is not None], dtype=torch.long)
+    kept = samples.take(rows)
+    moved = samples.all_targets[others.to(samples.all_targets.device)]
+    return TensorSamples(kept.inputs, moved, kept.source, kept.index).laid_as(samples)
 
 
 @edit("map-inputs", on="samples")
