@@ -41,6 +41,24 @@ recipe = nw.Recipe(
     nw.Training(loss="cross_entropy", optimizer="sgd", lr=0.1, momentum=0.9, batch_size=32, epochs=4),
 )
 """
+LEAKING = """
+import numpy as np
+
+x = x.reshape(500, 64)
+x = np.concatenate([x[:, :63], y[:, None]], 1)
+recipe = nw.Recipe(
+    nw.Data((x[:300], y[:300]), (x[300:400], y[300:400]), (x[400:], y[400:])),
+    network,
+    nw.Training(loss="cross_entropy", optimizer="adam", lr=1e-2, batch_size=32, epochs=4),
+)
+"""
+OVERLAPPING = """
+recipe = nw.Recipe(
+    nw.Data((x[:300], y[:300]), (x[250:350], y[250:350]), (x[400:], y[400:])),
+    network,
+    nw.Training(loss="cross_entropy", optimizer="adam", lr=1e-2, batch_size=32, epochs=4),
+)
+"""
 BUDGET = "300 epochs"
 
 
@@ -165,3 +183,16 @@ def test_an_interruption_leaves_a_journal_that_goes_on(tmp_path):
     assert any("found finished in the journal" in note for note in result.notes)
     with Journal.open(tmp_path / ".netwright") as journal:
         assert len(journal.sessions()) == 1
+
+
+@pytest.mark.parametrize(
+    ("leak", "closed"),
+    [(LEAKING, "without feature 63"), (OVERLAPPING, "50 samples that are in validation too")],
+)
+def test_a_leak_is_closed_before_anything_is_compared(leak, closed, tmp_path):
+    result = nw.improve(str(written(tmp_path, leak)), budget=BUDGET, journal=tmp_path / "j", test=False)
+    mended = [v for v in result.verdicts if v.verdict == "yardstick changed"]
+    assert len(mended) == 1 and closed in mended[0].label
+    assert mended[0].effect is None  # scores of two versions are never subtracted
+    assert closed in result.edits[0].label
+    assert [f.status for f in result.findings if f.cause == "leakage"] == ["confirmed"]

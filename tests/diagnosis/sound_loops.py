@@ -113,9 +113,10 @@ def adversarial_with_rare_steps():
 
 def closures():
     network = small()
-    optimizer = torch.optim.LBFGS(network.parameters(), lr=0.1, max_iter=4)
+    optimizer = torch.optim.LBFGS(network.parameters(), max_iter=4, line_search_fn="strong_wolfe")
     trace = nw.watch(network, optimizer)
-    for x, y in batches(20):
+    (whole,) = batches(1)  # its curvature is of one loss: other batches would mislead it
+    for x, y in [whole] * 20:
 
         def closure(x=x, y=y):
             optimizer.zero_grad()

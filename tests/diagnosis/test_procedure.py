@@ -11,7 +11,7 @@ from netwright.diagnosis import Tools, diagnose, probing
 from netwright.diagnosis.procedure import tried_in_vain
 from netwright.runs import Clocks
 from netwright.trials import InlineEngine, Meter, Seeds
-from netwright.values import Budget, Finding
+from netwright.values import Budget, Edit, Finding
 
 from .cases import value_of
 
@@ -26,12 +26,16 @@ def fails(_):
     raise ZeroDivisionError("no rows")
 
 
-def asked(check, task=None, metric=None, **settings):
+def nothing(*_):
+    return lambda _: []
+
+
+def asked(check, task=None, metric=None, propose=nothing, **settings):
     """The diagnosis of a recipe by one check alone: a sound one, unless its settings spoil it."""
     recipe = nw.Recipe(digits_data(300), mlp, training(**{"epochs": 2, **settings}), task=task, metric=metric)
     meter = Meter(Budget.parse("60s"), time.perf_counter)
     tools = Tools(InlineEngine(CLOCKS), meter, Seeds(0), (check,))
-    return value_of(diagnose(recipe, tools, lambda *_: lambda _: []))
+    return value_of(diagnose(recipe, tools, propose))
 
 
 def check(run, *probes):
@@ -83,3 +87,17 @@ def test_so_does_a_probe_that_fails(probe, monkeypatch):
 def test_a_repair_that_did_not_clearly_help_weighs_by_what_is_known_of_it(told, odds):
     finding = Finding("lr-too-low", confidence=0.8, confirmation={"repair": "a higher rate", **told})
     assert tried_in_vain(finding) == pytest.approx(odds / (1 + odds))
+
+
+@pytest.mark.parametrize(("cause", "lowered"), [("too-little-data", False), ("duplicates", True)])
+def test_what_can_only_be_eased_is_no_less_likely_where_that_does_little(cause, lowered):
+    def accuses(_):
+        yield Finding(cause)
+
+    useless = Edit.set("training.weight_decay", 1e-9, "weight decay → 1e-9")
+    found = asked(check(accuses), propose=lambda *_: lambda _: [useless])
+    told = (*found.findings, *found.considered)
+    assert [f.cause for f in told] == [cause] and told[0].confirmation["repair"] == useless.label
+    untried = asked(check(accuses))
+    before = (*untried.findings, *untried.considered)[0].confidence
+    assert (told[0].confidence < before) == lowered

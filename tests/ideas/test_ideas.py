@@ -258,8 +258,8 @@ def test_rates_are_rounded_to_what_one_would_type(rate, typed):
 
 
 def test_a_cause_suspected_first_and_confirmed_later_is_confirmed(digits_recipe):
-    from netwright import improvement
     from netwright.diagnosis import Diagnosis
+    from netwright.improvement.state import State, note_findings
     from netwright.trials.race import Ledger
 
     def found(status):
@@ -268,7 +268,7 @@ def test_a_cause_suspected_first_and_confirmed_later_is_confirmed(digits_recipe)
             digits_recipe, evidence, (Finding("input-scale", status=status),), (), {}, None, None
         )
 
-    state = improvement._State(digits_recipe, digits_recipe, Ledger(1))
-    improvement._note_findings(state, found("suspected"))
-    improvement._note_findings(state, found("confirmed"))
+    state = State(digits_recipe, digits_recipe, Ledger(1))
+    note_findings(state, found("suspected"))
+    note_findings(state, found("confirmed"))
     assert [(f.cause, f.status) for f in state.findings] == [("input-scale", "confirmed")]

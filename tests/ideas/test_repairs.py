@@ -123,6 +123,7 @@ REPAIRS = {
     "drop-outliers": ("outlier-batch", of(parts, "outlier-batch", "three targets of 300")),
     "without-the-feature": ("leakage", of(copies, "leakage", "a column that is the class")),
     "fill-coded-inputs": ("bad-values", coded),
+    "without-the-shared": ("leakage", of(copies, "leakage", "30 samples in both parts")),
     "no-normalisation-of-one": (
         "normalisation-misuse",
         of(architecture, "normalisation-misuse", "a layer normalisation of one unit"),

@@ -13,6 +13,7 @@ import attrs
 import numpy as np
 from attrs import frozen
 
+from netwright.diagnosis.ranking import only_eased
 from netwright.recipe import Recipe
 from netwright.runs import Run
 from netwright.trials import Comparison, Engine, Failure, Job
@@ -275,7 +276,7 @@ def _conclude(
                     numbers["better_than_rival"] = better.effect if better else None
                     if better is None or not (better.low > 0 or better.effect > margin_of(arms.recipe) * 5):
                         status, also = "suspected", tuple(dict.fromkeys((*also, cause)))
-    elif effect.high < margin_of(arms.recipe):
+    elif effect.high < margin_of(arms.recipe) and not only_eased(finding.cause):
         status = "refuted"
     if finding.evidence.get("measured"):
         status, also = finding.status, finding.also  # what was counted no score undoes

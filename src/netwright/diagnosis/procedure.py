@@ -19,7 +19,7 @@ from netwright.diagnosis.gathering import (
     unexplained,
 )
 from netwright.diagnosis.probing import TRAININGS, ask_all, train_copies
-from netwright.diagnosis.ranking import FAILED, THRESHOLD, Ranking, examine, rank, rivals_of
+from netwright.diagnosis.ranking import FAILED, THRESHOLD, Ranking, examine, only_eased, rank, rivals_of
 from netwright.diagnosis.repetition import ask_another_run, of_one_run, unsaid
 from netwright.recipe import Recipe, user_code
 from netwright.runs import Evidence, Run, data_evidence
@@ -336,7 +336,7 @@ def _settled(found: Diagnosis, settled: Confirmation) -> Diagnosis:
     weighed = []
     for finding in settled.findings:
         tried = finding.confirmation.get("repair") is not None
-        if finding.status == "suspected" and tried and not finding.also:
+        if finding.status == "suspected" and tried and not finding.also and not only_eased(finding.cause):
             finding = attrs.evolve(finding, confidence=tried_in_vain(finding))
         weighed.append(finding)
     weighed.sort(key=_order)

@@ -141,6 +141,11 @@ def rivals_of(cause: str) -> tuple[str, ...]:
     return tuple(_causes().get(cause, _UNKNOWN)["rivals"])
 
 
+def only_eased(cause: str) -> bool:
+    """Whether ideas ease the cause and none repairs it, so that their failure says nothing against it."""
+    return bool(_causes().get(cause, _UNKNOWN).get("eased"))
+
+
 def _entry(finding: Finding) -> dict[str, Any]:
     return _causes().get(finding.cause, _UNKNOWN)
 

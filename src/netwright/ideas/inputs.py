@@ -257,11 +257,13 @@ def targets_to_their_inputs(recipe: Recipe, situation: Situation) -> Iterator[Ed
         yield Edit("shift-targets", {"by": int(by)}, "data_repairs", f"targets moved by {-int(by):+d}")
 
 
-def _dropped(recipe: Recipe, situation: Situation, causes: tuple[str, ...], what: str) -> Iterator[Edit]:
+def _dropped(
+    recipe: Recipe, situation: Situation, causes: tuple[str, ...], what: str, named: str = "rows"
+) -> Iterator[Edit]:
     """The training samples that a finding names, left out."""
     for cause in causes:
         finding = situation.finding(cause)
-        rows = finding.evidence.get("rows") if finding is not None else None
+        rows = finding.evidence.get(named) if finding is not None else None
         if (
             rows
             and hasattr(recipe.training_samples, "take")
@@ -319,6 +321,16 @@ def without_the_feature(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     feature = finding.evidence.get("feature") if finding is not None else None
     if feature is not None:
         yield from _blanked(situation, [int(feature)], f"without feature {feature}")
+
+
+@idea(attribute="data_repairs", addresses=("leakage",), prior=0.5)
+def without_the_shared(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Training samples that are in validation as well are left out of training.
+
+    Source: Kapoor and Narayanan, Leakage and the reproducibility crisis (2023), section 3, 'duplicates'.
+    """
+    what = "samples that are in validation too"
+    yield from _dropped(recipe, situation, ("leakage",), what, "training_rows")
 
 
 @idea(attribute="data_repairs", addresses=("overfit-situation",), prior=0.6)

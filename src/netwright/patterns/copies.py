@@ -98,10 +98,16 @@ def answers_that_are_given_away(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(
                 "leakage",
                 attrs.evolve(evidence.place("split"), samples=samples),
-                {"share": share, "matches": int(found.sum()), "rows": rows.tolist(), "measured": True},
+                {
+                    "share": share,
+                    "matches": int(found.sum()),
+                    "rows": rows.tolist(),
+                    "training_rows": train.positions.numpy()[np.isin(known, keys_of(val))].tolist(),
+                    "measured": True,
+                },
                 f"{int(found.sum())} of {len(found)} validation samples ({share:.0%}) are in the training"
                 " data as well: their score is memory, not skill.",
-                (),
+                ("without-the-shared",),
             )
             return
     giveaway = _giveaway(evidence)
