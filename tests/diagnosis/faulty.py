@@ -274,6 +274,24 @@ class Blind(_Two):
         return self.head(F.relu(self.body(x)))
 
 
+class Overwrites(_Two):
+    def forward(self, x):
+        x = x.flatten(1).clone()
+        x[:, 8:] = 0.0  # fault
+        return self.head(F.relu(self.body(x)))
+
+
+class ReadsOneStep(Recurrent):
+    def forward(self, x):
+        return self.head(self.body(x)[0][:, 0])  # fault
+
+
+class PooledToOne(_Two):
+    def forward(self, x):
+        x = F.relu(self.body(x.flatten(1)))
+        return self.head(x.mean(1, keepdim=True).expand_as(x))  # fault
+
+
 class Growing(nn.Module):
     def __init__(self, gain=12.0):
         super().__init__()

@@ -108,6 +108,8 @@ MUST_FIRE = {
         "one row of eight": lambda: recipe(network=faulty.OneRowOnly),
         "one step of eight": lambda: adam(rows_of_digits(), faulty.OneStepOnly, epochs=1),
         "nothing": lambda: recipe(network=faulty.Blind),
+        "what is overwritten": lambda: recipe(network=faulty.Overwrites),
+        "the first state": lambda: adam(rows_of_digits(), faulty.ReadsOneStep, epochs=1),
         "the last three of eight columns": lambda: recipe(network=faulty.LeavesOutColumns),
         "one of two inputs": lambda: adam(pairs(), lambda: TwoInputs(reads_both=False), epochs=1),
     },
@@ -151,6 +153,8 @@ def test_it_leaves_alone(check, make):
         ("ignores-input", "one row of eight", faulty.OneRowOnly),
         ("ignores-input", "one step of eight", faulty.OneStepOnly),
         ("ignores-input", "nothing", faulty.Blind),
+        ("ignores-input", "what is overwritten", faulty.Overwrites),
+        ("ignores-input", "the first state", faulty.ReadsOneStep),
         ("ignores-input", "the last three of eight columns", faulty.LeavesOutColumns),
     ],
 )

@@ -14,10 +14,12 @@ from diagnosis import test_checks_architecture as architecture
 from diagnosis import test_checks_generalisation as generalisation
 from diagnosis import test_checks_settings as settings
 from diagnosis.cases import CHECKS, CLOCKS, adam, gather, recipe, regression, value_of
-from diagnosis.networks import Convolutional, rows_of_digits
+from diagnosis.networks import Convolutional, Recurrent, rows_of_digits
 from netwright.catalogue import Catalogue
 from netwright.diagnosis import examine
 from netwright.ideas.situation import Situation, edits_of
+from netwright.recipe.changes import changes_of
+from netwright.recipe.source import shown
 from netwright.runs import train
 from netwright.values import Edit, Finding, from_json, to_json
 from patterns import test_copies as copies
@@ -60,6 +62,16 @@ def coded():
 def shifted_in_training():
     x, y = digits_data(900).train
     return adam(nw.Data((x[:700], np.roll(y[:700], 1)), (x[700:], y[700:])), epochs=6)
+
+
+def circles():
+    """Two classes, one around the other."""
+    x = np.random.default_rng(0).normal(size=(600, 2)).astype("float32")
+    return nw.Data.arrays(x, ((x**2).sum(1) > 1.4).astype("int64"))
+
+
+def one_layer():
+    return nn.Sequential(nn.Linear(2, 2))
 
 
 REPAIRS = {
@@ -130,6 +142,15 @@ REPAIRS = {
     ),
     "autograd-backward": ("wrong-backward", lambda: recipe(network=faulty.WrongBackward)),
     "targets-to-their-inputs": ("label-misalignment", shifted_in_training),
+    "nothing-overwritten": ("ignores-input", lambda: recipe(network=faulty.Overwrites)),
+    "gate-open": ("ignores-input", lambda: recipe(network=faulty.Blind)),
+    "every-position": ("ignores-input", lambda: adam(rows_of_digits(), faulty.ReadsOneStep, epochs=1)),
+    "features-kept-apart": (
+        "less-than-simple",
+        lambda: adam(digits_data(900), faulty.PooledToOne, epochs=8),
+    ),
+    "samples-stay-apart": ("batch-leak", lambda: recipe(network=faulty.MixedByReshape)),
+    "a-hidden-layer": ("linear-network", lambda: adam(circles(), one_layer, epochs=20)),
     "prepare-training-alike": ("split-drift", of(parts, "split-drift", "validation in 0 to 255")),
 }
 # What is found in the data themselves is found in them also when the network no longer reads it.
@@ -177,6 +198,29 @@ def test_its_finding_names_it_or_it_names_the_cause(name):
     found = found_in(check, make())[1]
     causes = {f.cause for f in found} | {cause for f in found for cause in f.also}
     assert name in {idea for f in found for idea in f.ideas} or causes & set(IDEAS[name].addresses)
+
+
+@pytest.mark.parametrize(
+    ("network", "answers"),
+    [
+        (faulty.ReadsOneStep, ["the mean over all positions", "the last position"]),
+        (Recurrent, ["the mean over all positions", "the largest over all positions"]),
+        (faulty.OneStepOnly, ["all positions, not a slice"]),
+    ],
+)
+def test_which_other_positions_are_read_depends_on_those_that_are(network, answers):
+    made = adam(rows_of_digits(), network, epochs=1)
+    evidence = gather(made, [], run=False)[0]
+    situation = Situation(evidence, (Finding("ignores-input"),))
+    labels = [edit.label for edit in edits_of(IDEAS["every-position"], made, situation)]
+    assert labels[: len(answers)] == answers
+
+
+def test_the_line_that_is_to_change_goes_with_the_edit():
+    (edit,) = proposed("nothing-overwritten", "ignores-input", recipe(network=faulty.Overwrites))
+    file, line = faulty.line_of(faulty.Overwrites)
+    (change,) = changes_of(recipe(network=faulty.Overwrites), (edit,))
+    assert (change.file, change.line) == (shown(file), line)
 
 
 def test_a_frozen_norm_is_kept_still(tmp_path):

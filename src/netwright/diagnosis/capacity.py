@@ -101,7 +101,7 @@ def one_layer_where_more_is_asked(evidence: Evidence) -> Iterator[Finding]:
         {"layers": 1, "neighbours": answer.neighbours, "validation_skill": val},
         f"The network is a single linear layer; nearest neighbours reach {answer.neighbours:.2f} on"
         f" validation where it reaches {val:.2f}.",
-        (),
+        ("a-hidden-layer",),
     )
 
 
@@ -224,7 +224,11 @@ def simple_models_do_better(evidence: Evidence) -> Iterator[Finding]:
     if collapses and narrow is not None:
         text = f"{said}: {narrow.name} leaves a single number of each sample."
         yield Finding(
-            "collapse", evidence.call_place(narrow, "pooling"), {**numbers, "narrow": True}, text, ()
+            "collapse",
+            evidence.call_place(narrow, "pooling"),
+            {**numbers, "narrow": True, "at_start": True},
+            text,
+            ("features-kept-apart",),
         )
     else:
         text = f"{said}: on its way something that they use is lost."

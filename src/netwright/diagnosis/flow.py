@@ -14,6 +14,7 @@ from netwright.values import Finding, Place
 
 GROWS, GROWS_AND_FAILS = 1e3, 30.0
 LEAKS, USED, IDLE = 1e-5, 0.5, 0.2
+LEAVING_OUT = ("getitem", "setitem", "select", "narrow", "index_select", "mul", "zeros_like")
 MOVES = ("t", "mt", "transpose", "permute", "swapaxes", "movedim")
 SINGULAR = (
     "sqrt",
@@ -296,14 +297,12 @@ def inputs_that_do_not_reach_the_output(evidence: Evidence) -> Iterator[Finding]
         text = f"Only {answer.share_used:.0%} of the input values have any influence on the output."
     else:
         return
-    yield Finding("ignores-input", place, numbers, text, ())
+    ideas = ("nothing-overwritten", "gate-open", "every-position", "features-kept-apart")
+    yield Finding("ignores-input", place, numbers, text, ideas)
 
 
 def _slice_place(evidence: Evidence) -> Place:
     """The line of the first call that takes a part of a value, else of the forward's first call."""
     assert evidence.batch is not None
-    sliced = next(
-        evidence.batch.operations.named("getitem", "select", "narrow", "index_select", "mul", "zeros_like"),
-        None,
-    )
+    sliced = next(evidence.batch.operations.named(*LEAVING_OUT), None)
     return evidence.call_place(sliced, "network") if sliced else attrs.evolve(Place(), attribute="network")

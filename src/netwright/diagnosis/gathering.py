@@ -20,6 +20,7 @@ from netwright.values import Event, Note, Plan, StageStarted, UserCodeError, Use
 ASKED_SEEDS = (0, 1)
 PACE_STEPS = 20
 RANGE_STEPS, RANGE_SHARE = 30, 0.04
+FITTED = 0.95
 
 
 @frozen(eq=False)
@@ -105,7 +106,10 @@ def failed(failure: Failure) -> UserError | UserCodeError:
 def dynamic_evidence(
     recipe: Recipe, static: list[Evidence], tools: Tools, plan: Plan, pace: Pace, attempt: int
 ) -> Generator[Event, None, tuple[list[Evidence], bool]]:
-    """One full run and the range test, as far as the plan goes; and whether all that applies was gathered."""
+    """One full run and the range test, as far as the plan goes; and whether all that applies was gathered.
+
+    A repaired recipe, one of a later `attempt`, that fits its training data needs no test of its rate.
+    """
     run: Run | None = None
     if plan.level in ("proxies", "claims"):
         if attempt == 0:
@@ -121,7 +125,8 @@ def dynamic_evidence(
         run = results[0]
     test = None
     share = RANGE_STEPS * MOST_RATES / pace.steps
-    if plan.level != "static":
+    fits = attempt > 0 and run is not None and not run.diverged and _training_skill(recipe, run) >= FITTED
+    if plan.level != "static" and not fits:
         # A short training gets a short test: all of its rates together cost half of one.
         steps = min(RANGE_STEPS, max(12, int(RANGE_SHARE * pace.steps)))
         if tools.meter.budget.unit == "seconds" and not tools.meter.affords(pace, share * pace.workers * 2):
@@ -142,3 +147,7 @@ def dynamic_evidence(
             for level in ("trained", "data"):
                 gathered = ask_all(gathered, tools.checks, level, tools.device)  # type: ignore[arg-type]
     return gathered, run is not None
+
+
+def _training_skill(recipe: Recipe, run: Run) -> float:
+    return recipe.yardstick.metric.skill(run.scores["train"])

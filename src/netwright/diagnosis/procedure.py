@@ -41,7 +41,7 @@ from netwright.values import (
 OF_DATA = Needs.DATA | Needs.PARTS | Needs.RECIPE
 CONFIRMATION_RUNS, COPIES = 13, 4
 COUNTED = "Counted in the data: a fault of what judges is not shown by a score that rises."
-SURE, BY_HEART = 0.85, 0.9
+SURE, BY_HEART, GOOD = 0.85, 0.9, 0.9
 LITTLE = 0.03  # of the score
 Propose = Callable[[Evidence, tuple[Finding, ...]], Repairs]
 
@@ -158,7 +158,8 @@ def diagnose(
     found = yield from _examine(evidence, tools, skipped, announce=True)
     ranking = rank(found)
     run = evidence[0].run
-    if run is not None and not _is_settled(ranking) and tools.meter.affords(pace, COPIES):
+    open_question = attempt == 0 or _below_the_bar(evidence[0])
+    if run is not None and open_question and not _is_settled(ranking) and tools.meter.affords(pace, COPIES):
         evidence = yield from train_copies(
             evidence, tools.checks, tools.engine, tools.device, tools.max_seconds
         )
@@ -355,6 +356,12 @@ def _settled(found: Diagnosis, settled: Confirmation) -> Diagnosis:
 def _copies(checks: Iterable[Check]) -> int:
     """How many altered copies the checks ask for."""
     return len({probe for check in checks for probe in check.probes if probe in TRAININGS})
+
+
+def _below_the_bar(evidence: Evidence) -> bool:
+    """Whether a repaired recipe does worse than the simplest models, so that copies are worth training."""
+    simple, skill = evidence.probes.get("simple-models"), evidence.skill("val") or 0.0
+    return skill < (GOOD if simple is None else simple.best)
 
 
 def _is_settled(ranking: Ranking) -> bool:

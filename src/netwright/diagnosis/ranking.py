@@ -18,6 +18,7 @@ from netwright.values import CheckSkipped, Finding
 
 THRESHOLD = 0.5
 FAILED = "failed"
+OF_TRAINING = ("lr-too-high", "lr-too-low", "too-few-epochs", "batch-size")
 _UNKNOWN: dict[str, Any] = {"prior": 0.1, "ratio": 15, "severity": "warning", "explains": [], "rivals": []}
 
 
@@ -114,10 +115,10 @@ def rank(found: Iterable[Finding]) -> Ranking:
 
 def _explains(cause: Finding, symptom: Finding, scored: Sequence[Finding]) -> bool:
     """Whether `symptom` is folded under `cause`: what is itself there before any training is no symptom of
-    the rate."""
+    its rate or length."""
     if cause is symptom or (cause.confidence or 0.0) < THRESHOLD:
         return False
-    if cause.cause == "lr-too-high" and symptom.evidence.get("at_start"):
+    if cause.cause in OF_TRAINING and symptom.evidence.get("at_start"):
         return False
     if symptom.cause not in _entry(cause)["explains"]:
         return False

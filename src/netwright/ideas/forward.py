@@ -10,24 +10,32 @@ from netwright.diagnosis.probing import scaled_width
 from netwright.ideas.situation import Situation
 from netwright.recipe import Recipe
 from netwright.recipe.gradients import GradientsStayOn
+from netwright.recipe.source import shown
 from netwright.runs import Operation, Operations
 from netwright.runs.forward import forward
 from netwright.values import Edit
 
 
-def _operations(situation: Situation) -> Operations:
+def operations_of(situation: Situation) -> Operations:
     batch = situation.evidence.batch
     return batch.operations if batch is not None else Operations()
 
 
-def _rewrite(calls: Iterable[Operation], to: str, attribute: str, label: str, value: Any = None) -> Edit:
-    chosen = [[call.name, call.nth] for call in calls]
-    return Edit("rewrite-calls", {"calls": chosen, "to": to, "value": value}, attribute, label)
+def rewrite(calls: Iterable[Operation], to: str, attribute: str, label: str, value: Any = None) -> Edit:
+    """The edit that answers calls of forward otherwise, with the line of the first."""
+    calls = list(calls)
+    born = calls[0].place
+    parameters: dict[str, Any] = {"calls": [[call.name, call.nth] for call in calls], "to": to}
+    if value is not None:
+        parameters["value"] = value
+    if born.file is not None:
+        parameters["at"] = [shown(born.file), born.line]
+    return Edit("rewrite-calls", parameters, attribute, label)
 
 
 def judged(situation: Situation) -> Operation | None:
     """The call of forward that gives its values to what the loss reads."""
-    operations = _operations(situation)
+    operations = operations_of(situation)
     loss = operations.loss_call
     found = operations.source_of(loss.reads[0]) if loss is not None and loss.reads else operations.ends_in
     return found if found in operations.forward else operations.ends_in
@@ -43,9 +51,9 @@ def activations_between_layers(recipe: Recipe, situation: Situation) -> Iterator
     if finding is None:
         return
     firsts = {pair[0] for pair in finding.evidence["pairs"]}
-    calls = [c for c in _operations(situation).forward if c.weighted and c.layer in firsts]
+    calls = [c for c in operations_of(situation).forward if c.weighted and c.layer in firsts]
     if calls:
-        yield _rewrite(calls, "then relu", "activation", f"ReLU after {', '.join(sorted(firsts)[:4])}")
+        yield rewrite(calls, "then relu", "activation", f"ReLU after {', '.join(sorted(firsts)[:4])}")
 
 
 @idea(attribute="activation", addresses=("wrong-activation",), prior=0.9)
@@ -62,7 +70,7 @@ def no_activation_at_the_end(recipe: Recipe, situation: Situation) -> Iterator[E
         and not finding.evidence.get("single_unit")
         and not call.weighted
     ):
-        yield _rewrite([call], "identity", "activation", f"no {call.name} at the end")
+        yield rewrite([call], "identity", "activation", f"no {call.name} at the end")
 
 
 @idea(attribute="activation", addresses=("wrong-activation", "loss-output-mismatch"), prior=0.6)
@@ -77,7 +85,7 @@ def sigmoid_for_softmax(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
         return
     single = situation.finding("wrong-activation")
     if data.task.name == "multilabel" or (single is not None and single.evidence.get("single_unit")):
-        yield _rewrite([call], "sigmoid", "activation", "sigmoid for softmax at the end")
+        yield rewrite([call], "sigmoid", "activation", "sigmoid for softmax at the end")
 
 
 @idea(attribute="activation", addresses=("vanishing-gradient", "saturation", "wrong-activation"), prior=0.5)
@@ -86,7 +94,7 @@ def rectify_calls(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
 
     Source: Glorot et al., Deep Sparse Rectifier Neural Networks (2011).
     """
-    operations, last = _operations(situation), judged(situation)
+    operations, last = operations_of(situation), judged(situation)
     kinds = situation.evidence.network.kinds if situation.evidence.network else {}
     calls = [
         c for c in operations.forward
@@ -94,7 +102,7 @@ def rectify_calls(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
         and kinds.get(c.layer, "").lower() != c.name
     ]  # fmt: skip
     if calls and any(situation.names(c) for c in ("vanishing-gradient", "saturation", "wrong-activation")):
-        yield _rewrite(calls, "relu", "activation", f"{calls[0].name} in forward → relu")
+        yield rewrite(calls, "relu", "activation", f"{calls[0].name} in forward → relu")
 
 
 @idea(attribute="frozen_layers", addresses=("untrained-parameters",), prior=0.9)
@@ -103,13 +111,13 @@ def keep_the_gradient(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
 
     Source: PyTorch documentation, torch.Tensor.detach, torch.no_grad.
     """
-    operations = _operations(situation)
+    operations = operations_of(situation)
     if situation.names("untrained-parameters") and _turns_gradients_off(recipe):
         yield Edit("gradients-on", {}, "frozen_layers", "no torch.no_grad in forward")
     used = {value for call in operations.calls for value in call.reads} | {operations.output}
     calls = [c for c in operations.forward if c.cuts and c.name in ("detach", "data") and c.makes in used]
     if calls and situation.names("untrained-parameters"):
-        yield _rewrite(calls, "identity", "frozen_layers", f"no {calls[0].name} in forward")
+        yield rewrite(calls, "identity", "frozen_layers", f"no {calls[0].name} in forward")
 
 
 @idea(attribute="activation", addresses=("wrong-backward",), prior=0.9)
@@ -151,12 +159,12 @@ def axis_of_the_units(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     Source: documentation of torch.nn.functional.softmax.
     """
     calls = [
-        c for c in _operations(situation).forward
+        c for c in operations_of(situation).forward
         if c.name in ("softmax", "log_softmax") and len(c.shape) > 1
         and c.settings.get("dim") in (0, -len(c.shape))
     ]  # fmt: skip
     if calls and (situation.names("normalisation-misuse") or situation.names("batch-leak")):
-        yield _rewrite(calls, "dim", "normalisation", f"{calls[0].name} over the last axis", -1)
+        yield rewrite(calls, "dim", "normalisation", f"{calls[0].name} over the last axis", -1)
 
 
 @idea(attribute="network", addresses=("batch-leak",), prior=0.8)
@@ -182,9 +190,9 @@ def guarded_arithmetic(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     Source: PyTorch documentation, Autograd mechanics, 'Gradients for non-differentiable functions'.
     """
     names = ("sqrt", "rsqrt", "norm", "std", "var", "pow", "log", "div", "truediv", "normalize", "cdist")
-    calls = [c for c in _operations(situation).forward if c.name in names and c.reads]
+    calls = [c for c in operations_of(situation).forward if c.name in names and c.reads]
     if calls and situation.names("unstable-arithmetic"):
-        yield _rewrite(calls, "guarded", "activation", f"{calls[0].name} in forward kept away from 0")
+        yield rewrite(calls, "guarded", "activation", f"{calls[0].name} in forward kept away from 0")
 
 
 @idea(attribute="dropout", addresses=("train-eval-gap",), prior=0.8)
@@ -193,9 +201,9 @@ def quiet_evaluation(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
 
     Source: documentation of torch.nn.functional.dropout: `training` is True unless given.
     """
-    calls = [c for c in _operations(situation).forward if c.name == "dropout"]
+    calls = [c for c in operations_of(situation).forward if c.name == "dropout"]
     if calls and situation.names("train-eval-gap"):
-        yield _rewrite(calls, "dropout", "dropout", "dropout in forward follows the mode")
+        yield rewrite(calls, "dropout", "dropout", "dropout in forward follows the mode")
 
 
 @idea(attribute="width", addresses=("capacity-too-small",), prior=0.3)

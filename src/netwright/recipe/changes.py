@@ -84,6 +84,12 @@ def _changes(
                 named(given["layer"]),
                 f"out_features={given['width']}",
             )
+        case "rewrite-calls" if given.get("at"):
+            file, line = given["at"]
+            yield Change(file, line, edit.attribute, "as it is", edit.label)
+        case "hidden-layer":
+            new = f"nn.Linear(…, {given['width']}), nn.ReLU() before it"
+            yield _at(places, given["layer"], edit.attribute, named(given["layer"]), new)
         case "unfreeze":
             yield _change(
                 attributes, edit.attribute, f"requires_grad=True for {_few(given['parameters'])}", "frozen"

@@ -249,7 +249,8 @@ class Recipe:
             if self.start is not None and _is_file(self.start)
             else str(self.start)
         )
-        edits = [(e.kind, dict(e.parameters)) for e in self.edits]
+        # Where a call stands is for the reader; what it is counts.
+        edits = [(e.kind, {k: v for k, v in e.parameters.items() if k != "at"}) for e in self.edits]
         return digest(
             self.data.parts.fingerprint,
             self.network,

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from netwright.catalogue import edit
-from netwright.recipe.edits import Wrapper, core, find_layer, leaves
+from netwright.recipe.edits import Wrapper, core, find_layer, leaves, replace_layer
 from netwright.recipe.streams import seeded
 from netwright.recipe.training import Training
 from netwright.values import Edit, UserError
@@ -39,6 +39,19 @@ def call_name(func: Any) -> str:
     if name in ("__get__", "__set__"):
         name = getattr(getattr(func, "__self__", None), "__name__", name)
     return _PLAIN.get(name, name.strip("_")).removesuffix("_with_indices")
+
+
+def picked_places(index: Any, ndim: int) -> dict[int, int]:
+    """The axes along which an index takes a single place, with that place; empty where it asks for anything
+    but single places and whole axes."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    if ... in parts:
+        gap = parts.index(...)
+        parts[gap : gap + 1] = [slice(None)] * (ndim - len(parts) + 1)
+    whole = slice(None)
+    if not all(p == whole if isinstance(p, slice) else type(p) is int for p in parts):
+        return {}
+    return {axis: part for axis, part in enumerate(parts) if type(part) is int}
 
 
 class _Rewriting(TorchFunctionMode):
@@ -95,6 +108,12 @@ def _answer(
     if to == "dim":
         rest = args[:1] if len(args) > 1 and not isinstance(args[1], Tensor) else args
         return func(*rest, **{**kwargs, "dim": chosen["value"]})
+    if to in ("averaged", "largest"):
+        axes = tuple(picked_places(args[1], args[0].ndim))
+        return args[0].mean(axes) if to == "averaged" else args[0].amax(axes)
+    if to == "last":
+        places = picked_places(args[1], args[0].ndim)
+        return args[0][tuple(-1 if axis in places else slice(None) for axis in range(args[0].ndim))]
     if to == "dropout":
         value = chosen.get("value")
         given = args[1] if len(args) > 1 else 0.5
@@ -124,13 +143,20 @@ def _guarded(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 @edit("rewrite-calls", on="network")
 def rewrite_calls(
-    network: nn.Module, *, calls: Sequence[Sequence[Any]], to: str, value: Any = None, seed: int = 0
+    network: nn.Module,
+    *,
+    calls: Sequence[Sequence[Any]],
+    to: str,
+    value: Any = None,
+    at: Sequence[Any] = (),
+    seed: int = 0,
 ) -> nn.Module:
     """The chosen calls of forward, each (name, how many of that name came before it), answered otherwise.
 
     `to` is `identity`, an activation in place of the call, `then relu` after it, `dim` (the axis `value`),
-    `dropout` (with p `value`, off in evaluation), or `guarded` (away from where the derivative is not
-    finite).
+    `dropout` (with p `value`, off in evaluation), `guarded` (away from where the derivative is not finite),
+    or, of an index that takes a single place along an axis, `averaged` or `largest` (over that axis) and
+    `last` (its last place). `at` is the file and line of the first call, for those who are to change it.
     """
     inner = core(network)
     rewriting = getattr(inner, "_netwright_rewriting", None)
@@ -305,6 +331,18 @@ def fill_code(
 def together(*, edits: Sequence[Mapping[str, Any]]) -> tuple[Edit, ...]:
     """Several edits that only make sense as one."""
     return tuple(Edit(e["kind"], e["parameters"]) for e in edits)
+
+
+@edit("hidden-layer", on="network")
+def hidden_layer(network: nn.Module, *, layer: str, width: int, seed: int = 0) -> nn.Module:
+    """A hidden layer of `width` rectified units before the named linear layer, both initialised anew."""
+    old = find_layer(network, layer)
+    if not isinstance(old, nn.Linear):
+        raise UserError(f"edit: layer {layer!r} is a {type(old).__name__}, not a Linear")
+    with seeded(seed, "initialisation", "hidden-layer", layer):
+        hidden = nn.Linear(old.in_features, width)
+        last = nn.Linear(width, old.out_features, bias=getattr(old, "bias", None) is not None)
+    return replace_layer(network, layer, nn.Sequential(hidden, nn.ReLU(), last))
 
 
 _WIDTHS: dict[type[nn.Module], tuple[str, str]] = {

@@ -62,6 +62,7 @@ SHAPING = frozenset(
         "cat",
         "stack",
         "getitem",
+        "setitem",
         "select",
         "narrow",
         "split",

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from netwright.recipe.edits import core
-from netwright.recipe.rewiring import call_name
+from netwright.recipe.rewiring import call_name, picked_places
 from netwright.recipe.source import Birthplace, is_ours
 from netwright.runs.calls import (
     BOUNDED,
@@ -46,7 +46,10 @@ _MOST = 20_000
 @frozen
 class Operation:
     """One call. `reads` and `makes` number the values of the pass; `parameters` are those it was given by
-    name; `settings` holds `dim`, `p`, `training` and the like where the call has them. `cuts` says that
+    name; `settings` holds `dim`, `p`, `training` and the like where the call has them, `by`, the number that
+    it multiplies with, `picked`, the axes along which it takes a single place, with that place, and `sliced`,
+    whether it takes a stretch of some axis; writing
+    into a part of a value (`setitem`) makes a new one. `cuts` says that
     what it read had a gradient and what it made has none; a call that leaves torch (`item`, `numpy`) makes
     value -1. `nth` counts the calls of the same name since the network was entered, from 0, and is -1 for
     one that an edit put there. `hidden` says that it multiplies by a parameter that the network does not
@@ -246,7 +249,7 @@ class Recorder(TorchFunctionMode):
             if name in LOSS_NAMES:  # what was asked for is known, though it could not be answered
                 self._calls.append(Operation(name, self._stack[-1], _user_line(), reads, -1, (), nth=nth))
             raise
-        made = _tensors(result)
+        made = _tensors(args[:1]) if name == "setitem" else _tensors(result)
         if not made and (tracked or reads) and name in LEAVING:
             self._calls.append(Operation(name, self._stack[-1], _user_line(), reads, -1, (), cuts=tracked))
         if made and (reads or parameters):
@@ -346,6 +349,12 @@ def _settings(name: str, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, 
         axis = next((a for a in given if isinstance(a, (int, tuple, list)) and not isinstance(a, bool)), None)
         if axis is not None:
             found["dim"] = axis if isinstance(axis, int) else tuple(axis)
+    if name in SCALING:
+        found |= {"by": float(a) for a in args if isinstance(a, (int, float))}
+    if name == "getitem" and len(args) > 1 and isinstance(args[0], Tensor):
+        found |= {"picked": picked} if (picked := picked_places(args[1], args[0].ndim)) else {}
+        parts = args[1] if isinstance(args[1], tuple) else (args[1],)
+        found |= {"sliced": True} if any(isinstance(p, slice) and p != slice(None) for p in parts) else {}
     return found
 
 
