@@ -28,7 +28,7 @@ def rewrite(calls: Iterable[Operation], to: str, attribute: str, label: str, val
     parameters: dict[str, Any] = {"calls": [[call.name, call.nth] for call in calls], "to": to}
     if value is not None:
         parameters["value"] = value
-    if born.file is not None:
+    if born.file:
         parameters["at"] = [shown(born.file), born.line]
     return Edit("rewrite-calls", parameters, attribute, label)
 

@@ -1,4 +1,4 @@
-"""Ideas about what forward shuts off, drops, mixes or never lets in: the input that does not reach the output."""
+"""Ideas about what forward shuts off, drops or mixes: the input that does not reach the output."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def features_kept_apart(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
 def samples_stay_apart(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """No transposition that moves the samples off axis 0 before a reshape.
 
-    Source: PyTorch documentation, torch.Tensor.view: a reshape keeps the order of the numbers, not of the axes.
+    Source: PyTorch documentation, torch.Tensor.view: a reshape keeps the order of the numbers, not the axes.
     """
     if not situation.names("batch-leak"):
         return

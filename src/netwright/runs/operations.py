@@ -350,7 +350,8 @@ def _settings(name: str, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, 
         if axis is not None:
             found["dim"] = axis if isinstance(axis, int) else tuple(axis)
     if name in SCALING:
-        found |= {"by": float(a) for a in args if isinstance(a, (int, float))}
+        by = next((float(a) for a in args if isinstance(a, (int, float))), None)
+        found |= {"by": by} if by is not None else {}
     if name == "getitem" and len(args) > 1 and isinstance(args[0], Tensor):
         found |= {"picked": picked} if (picked := picked_places(args[1], args[0].ndim)) else {}
         parts = args[1] if isinstance(args[1], tuple) else (args[1],)
