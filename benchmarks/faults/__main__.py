@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--healthy-seeds", type=int, default=2, help="seeds for every healthy recipe")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--device")
-    parser.add_argument("--budget", default="20s", help="of each diagnosis")
+    parser.add_argument("--budget", help="of each diagnosis; by default what nw.diagnose takes")
     parser.add_argument("--improve-budget", default="60s")
     parser.add_argument("--name", help="name of the results; by default the content of the package")
     parser.add_argument("--stored", action="store_true", help="run nothing, read stored results")
@@ -80,7 +80,7 @@ def main() -> None:
         "part": options.part,
         "date": datetime.date.today().isoformat(),
         "netwright": name,
-        "budget": options.budget,
+        "budget": options.budget or "as by default",
         "seed": options.seed,
         "device": options.device or "CPU",
         "recipes": f"{len(found['diagnose'])} of {len(chosen)} runs, sample {options.sample:g}",

@@ -14,7 +14,13 @@ from typing import Any
 
 
 def answer(
-    verb: str, file: str, *, budget: str = "20s", seed: int = 0, device: str | None = None, classes: int = 0
+    verb: str,
+    file: str,
+    *,
+    budget: str | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    classes: int = 0,
 ) -> dict[str, Any]:
     """What a verb says of one file, with the time that it took; what it raises is an answer too."""
     options = argparse.Namespace(
@@ -38,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("verb", choices=("diagnose", "improve", "peers"))
     parser.add_argument("file")
-    parser.add_argument("--budget", default="20s")
+    parser.add_argument("--budget")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device")
     parser.add_argument("--classes", type=int, default=0)
@@ -90,7 +96,8 @@ def _short(finding: dict[str, Any]) -> dict[str, Any]:
 def improve(options: argparse.Namespace) -> dict[str, Any]:
     from benchmarks.faults.repaired import improved
 
-    return improved(options.file, options.budget, options.seed, options.classes, options.device)
+    budget = options.budget or "60s"
+    return improved(options.file, budget, options.seed, options.classes, options.device)
 
 
 def peers(options: argparse.Namespace) -> dict[str, Any]:

@@ -66,7 +66,13 @@ def tasks(
 
 
 def run(
-    chosen: list[Task], results: Path, *, verb: str = "diagnose", budget: str, jobs: int, device: str | None
+    chosen: list[Task],
+    results: Path,
+    *,
+    verb: str = "diagnose",
+    budget: str | None,
+    jobs: int,
+    device: str | None,
 ) -> Iterator[dict[str, Any]]:
     """Results of the tasks, stored ones first; new ones are appended to `results` as they come."""
     stored = {line["key"]: line for line in read(results)}
@@ -95,7 +101,7 @@ def _begin() -> None:
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the life of the process
 
 
-def _asked(arguments: tuple[Task, str, str, str | None]) -> dict[str, Any]:
+def _asked(arguments: tuple[Task, str, str | None, str | None]) -> dict[str, Any]:
     task, verb, budget, device = arguments
     signal.signal(signal.SIGALRM, _too_long)
     signal.alarm(LIMIT_SECONDS)
@@ -113,7 +119,7 @@ def read(results: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in results.read_text().splitlines()] if results.is_file() else []
 
 
-def _one(task: Task, verb: str, budget: str, device: str | None) -> dict[str, Any]:
+def _one(task: Task, verb: str, budget: str | None, device: str | None) -> dict[str, Any]:
     path = write_case(task.case, cache() / "cases" / task.case["part"])
     classes = 0
     if verb == "improve":

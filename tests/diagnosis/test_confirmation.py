@@ -3,6 +3,7 @@
 import time
 
 import numpy as np
+import pytest
 from torch import nn
 
 import netwright as nw
@@ -168,3 +169,15 @@ def test_the_seed_that_chose_a_change_by_its_score_has_no_part_in_its_confirmati
     told = done.findings[0].confirmation
     assert told["seeds"] == 5
     assert len(done.baseline) == 6  # the first looked, five others decided
+
+
+@pytest.mark.parametrize(
+    ("cause", "status"), [("capacity-too-small", "suspected"), ("duplicates", "confirmed")]
+)
+def test_a_cause_of_degree_is_confirmed_only_by_a_gain_that_matters(cause, status, monkeypatch):
+    monkeypatch.setattr("netwright.diagnosis.confirmation.MATTERS", 0.9)
+    narrow = nw.Recipe(digits_data(scale=1.0), lambda: mlp(hidden=2), training(lr=0.02, epochs=8))
+    wider = Edit("scale-width", {"factor": 8.0, "first": ["1"], "last": ["3"]}, "width", "wider")
+    done = settle(narrow, [Finding(cause, confidence=0.8)], {cause: [wider]}, Symptom("falls short", 8))
+    assert done.findings[0].status == status
+    assert done.findings[0].confirmation["low"] > 0

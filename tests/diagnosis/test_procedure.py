@@ -7,7 +7,7 @@ import pytest
 import netwright as nw
 from conftest import digits_data, mlp, training
 from netwright.catalogue import Check, Needs
-from netwright.diagnosis import Tools, diagnose, probing
+from netwright.diagnosis import THRESHOLD, Tools, diagnose, probing
 from netwright.diagnosis.procedure import tried_in_vain
 from netwright.runs import Clocks
 from netwright.trials import InlineEngine, Meter, Seeds
@@ -85,8 +85,13 @@ def test_so_does_a_probe_that_fails(probe, monkeypatch):
     ],
 )
 def test_a_repair_that_did_not_clearly_help_weighs_by_what_is_known_of_it(told, odds):
-    finding = Finding("lr-too-low", confidence=0.8, confirmation={"repair": "a higher rate", **told})
+    finding = Finding("duplicates", confidence=0.8, confirmation={"repair": "copies dropped", **told})
     assert tried_in_vain(finding) == pytest.approx(odds / (1 + odds))
+
+
+def test_a_cause_of_degree_whose_repair_gains_nothing_that_matters_is_not_said():
+    told = {"repair": "a higher rate", "effect": 0.2, "high": 0.5}
+    assert tried_in_vain(Finding("lr-too-low", confidence=0.95, confirmation=told)) < THRESHOLD
 
 
 @pytest.mark.parametrize(("cause", "lowered"), [("too-little-data", False), ("duplicates", True)])

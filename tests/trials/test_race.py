@@ -155,3 +155,16 @@ def test_steps_and_epochs_are_counted_over_all_trainings():
     assert meter.left == 70
     assert meter.affords(Pace(1e9, 10, 7), 10)
     assert not meter.affords(Pace(1e9, 10, 7), 11)
+
+
+@pytest.mark.parametrize(("seconds", "budget"), [(0.1, 60), (10, 150), (30, 450), (100, 600)])
+def test_a_budget_that_nobody_asked_for_suits_what_a_training_takes(seconds, budget):
+    meter = Meter(Budget.parse("60s"), lambda: 0.0, most=600)
+    meter.suit(Pace(seconds, 100, 10, workers=2))
+    assert meter.budget == Budget(budget, "seconds")
+
+
+def test_a_budget_that_was_asked_for_stays():
+    meter = Meter(Budget.parse("20s"), lambda: 0.0)
+    meter.suit(Pace(100, 100, 10))
+    assert meter.budget == Budget.parse("20s")

@@ -47,6 +47,10 @@ FailOn = Annotated[
     ),
 ]
 BudgetText = Annotated[str, typer.Option(help="90s, 2m, 1h, 200 epochs or 2000 steps.")]
+MaybeBudget = Annotated[
+    str | None,
+    typer.Option(help="90s, 2m, 200 epochs or 2000 steps; else as 30 trainings take, 1 to 10 minutes."),
+]
 
 SEVERITIES = ("note", "warning", "error")
 
@@ -89,7 +93,7 @@ def improve(
 @app.command()
 def diagnose(
     recipe: RecipeName,
-    budget: BudgetText = "1m",
+    budget: MaybeBudget = None,
     json_: AsJson = False,
     seed: Seed = 0,
     device: Device = None,

@@ -31,6 +31,8 @@ from netwright.runs.batch import first_batch
 from netwright.runs.watch import Trace
 from netwright.values import Budget, Finding, Spent, UserError, to_json
 
+SHORTEST, LONGEST = Budget(60, "seconds"), Budget(600, "seconds")  # of a diagnosis without a budget
+
 
 def improve(
     recipe: Recipe | str,
@@ -155,7 +157,7 @@ def plan(
 def diagnose(
     target: Recipe | str | Trace,
     *,
-    budget: str | Budget = "1m",
+    budget: str | Budget | None = None,
     seed: int = 0,
     device: str | None = None,
     journal: str | Path | None = None,
@@ -166,6 +168,7 @@ def diagnose(
 ) -> DiagnoseResult:
     """What blocks learning, or why it overfits: causes with where, how sure and why, the most probable first.
 
+    Without a `budget` it may take as long as 30 trainings of the recipe do: a minute at least, ten at most.
     `target` is a recipe, its name, or the `Trace` of a watched loop, which is judged by what was seen without
     training anything. `workers` processes train, as many as there are cores unless given; 0 trains in this
     process, where a time limit cannot hold. Raises `UserError` and `UserCodeError`.
@@ -173,18 +176,19 @@ def diagnose(
     if isinstance(target, Trace):
         return _diagnose_trace(target, muted or {})
     recipe = _opened(target, extensions)
-    limit = Budget.parse(budget)
+    limit = Budget.parse(SHORTEST if budget is None else budget)
     with working(
         "diagnose",
         recipe,
         limit,
-        {"budget": str(limit), "seed": seed},
+        {"budget": "as needed" if budget is None else str(limit), "seed": seed},
         seed,
         device,
         journal,
         extensions,
         muted,
         workers,
+        LONGEST.amount if budget is None else None,
     ) as work:
         ideas = work.catalogue.ideas
 

@@ -112,6 +112,7 @@ def working(
     extensions: tuple[str, ...],
     muted: dict[str, str] | None,
     workers: int | None = None,
+    most: float | None = None,
 ) -> Generator[Work, None, None]:
     where = device_for(device)
     catalogue = recipe.catalogue or Catalogue.collect()
@@ -129,7 +130,7 @@ def working(
             n: p.ids(range(len(p))) for n in ("train", "val", "test") if (p := getattr(parts, n)) is not None
         }
         opened.keep_split(parts.fingerprint, ids)
-        meter = Meter(limit, time.perf_counter)
+        meter = Meter(limit, time.perf_counter, most=most)
         if workers is None:
             workers = 1 if where != "cpu" else max(1, len(os.sched_getaffinity(0)))
         local: Engine = InlineEngine(Clocks(time.perf_counter, time.process_time))
@@ -137,7 +138,7 @@ def working(
             local = LocalEngine(workers, extensions=extensions, checkpoints=folder / "checkpoints")
         engine = RememberingEngine(local, opened, meter, resumed=resumed)
         # No single training may take longer than the whole budget.
-        longest = limit.amount if limit.unit == "seconds" else None
+        longest = (most or limit.amount) if limit.unit == "seconds" else None
         checks = tuple(catalogue.checks.values())
         tools = Tools(engine, meter, Seeds(seed), checks, where, muted, longest)
         try:

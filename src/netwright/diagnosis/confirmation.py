@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 from attrs import frozen
 
-from netwright.diagnosis.ranking import only_eased
+from netwright.diagnosis.ranking import of_degree, only_eased
 from netwright.recipe import Recipe
 from netwright.runs import Run
 from netwright.trials import Comparison, Engine, Failure, Job
@@ -24,6 +24,8 @@ SEEDS = 5
 LEARNS = 0.3
 EARLY, EARLY_STEPS, LONGER = 0.1, 30, 3
 CURVE = 60
+# Of a cause of degree: what its repair must gain of the way from trivial to perfect, and of the skill.
+MATTERS, MATTERS_OF_SKILL = 0.03, 0.06
 CANDIDATES, RIVALS, PAIRED = 3, 2, 3
 # The first of the seeds that decide: the one that chose among changes by their score is left out.
 FIRST = {"diverges": 0, "does not learn": 0, "falls short": 1}
@@ -180,7 +182,8 @@ def _settle(
         best = yield from _promising(arms, stage, [(edit,) for edit in candidates], finding.cause)
         if best is None:
             continue
-        judged = yield from _judge(arms, stage, best, f"repair of {finding.cause}")
+        what = f"repair of {finding.cause}"
+        judged = yield from _judge(arms, stage, best, what, of_degree(finding.cause))
         if judged is None:
             continue
         baseline, arm, gone = judged
@@ -221,7 +224,7 @@ def _promising(
 
 
 def _judge(
-    arms: _Arms, stage: Symptom, edits: tuple[Edit, ...], what: str
+    arms: _Arms, stage: Symptom, edits: tuple[Edit, ...], what: str, degree: bool = False
 ) -> Generator[Event, None, tuple[_Arm, _Arm, bool] | None]:
     """The change and the unchanged recipe on all seeds, and whether the symptom is gone."""
     first = FIRST[stage.kind]
@@ -233,7 +236,15 @@ def _judge(
         return baseline, arm, not any(stage.shown(run, arms.recipe) for run in arm.runs)
     effect = compare_runs(arms.recipe, baseline.runs, arm.runs)
     low_samples = effect.low_samples if effect.low_samples is not None else effect.low
-    return baseline, arm, effect.low > 0 and low_samples > 0 and effect.effect > margin_of(arms.recipe)
+    enough = _what_matters(arms.recipe, baseline) if degree else margin_of(arms.recipe)
+    return baseline, arm, effect.low > 0 and low_samples > 0 and effect.effect > enough
+
+
+def _what_matters(recipe: Recipe, baseline: _Arm) -> float:
+    """The gain, in units of the metric, below which a cause of degree blocks nothing."""
+    metric = recipe.yardstick.metric
+    share = max(MATTERS, MATTERS_OF_SKILL * metric.skill(baseline.score))
+    return share * abs(metric.perfect - metric.trivial)
 
 
 def _conclude(

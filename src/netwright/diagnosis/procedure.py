@@ -19,8 +19,17 @@ from netwright.diagnosis.gathering import (
     unexplained,
 )
 from netwright.diagnosis.probing import TRAININGS, ask_all, train_copies
-from netwright.diagnosis.ranking import FAILED, THRESHOLD, Ranking, examine, only_eased, rank, rivals_of
-from netwright.diagnosis.repetition import ask_another_run, of_one_run, unsaid
+from netwright.diagnosis.ranking import (
+    FAILED,
+    THRESHOLD,
+    Ranking,
+    examine,
+    of_degree,
+    only_eased,
+    rank,
+    rivals_of,
+)
+from netwright.diagnosis.repetition import UNSAID, ask_another_run, of_one_run, unsaid
 from netwright.recipe import Recipe, user_code
 from netwright.runs import Evidence, Run, data_evidence
 from netwright.runs.probes import overfit_batch
@@ -43,6 +52,7 @@ CONFIRMATION_RUNS, COPIES = 13, 4
 COUNTED = "Counted in the data: a fault of what judges is not shown by a score that rises."
 SURE, BY_HEART, GOOD = 0.85, 0.9, 0.9
 LITTLE = 0.03  # of the score
+MUCH = 0.15  # of the way to perfect: what a repaired recipe could still gain is mostly no fault of the user's
 Propose = Callable[[Evidence, tuple[Finding, ...]], Repairs]
 
 
@@ -136,6 +146,7 @@ def diagnose(
             if not rank(found).findings:
                 raise  # the first batch went through; a later one, or the loader, does not
         else:
+            tools.meter.suit(pace)
             plan = make_plan(tools.meter.budget, pace, tools.meter.spent)
             yield PlanMade(plan)
     elif pace is not None:
@@ -317,7 +328,8 @@ def diagnose_all(
         except (UserError, UserCodeError):  # the repaired recipe fails elsewhere: what was found stands
             break
         known = {f.cause for f in first.findings}
-        fresh = tuple(f for f in found.findings if f.status == "confirmed" and f.cause not in known)
+        confirmed = (f for f in found.findings if f.status == "confirmed" and f.cause not in known)
+        fresh = tuple(f for f in confirmed if not of_degree(f.cause) or _gains(f, recipe) >= MUCH)
         if fresh:
             yield from _announce(fresh)
         confirmed = tuple(f for f in first.findings if f.status == "confirmed")
@@ -329,6 +341,12 @@ def diagnose_all(
             considered=tuple(f for f in first.considered if f.cause not in added),
         )
     return first
+
+
+def _gains(finding: Finding, recipe: Recipe) -> float:
+    """What the repair of a confirmed finding gained, of the way from trivial to perfect."""
+    metric = recipe.yardstick.metric
+    return float(finding.confirmation.get("effect") or 0.0) / abs(metric.perfect - metric.trivial)
 
 
 def _settled(found: Diagnosis, settled: Confirmation) -> Diagnosis:
@@ -374,7 +392,8 @@ def tried_in_vain(finding: Finding) -> float:
 
     Odds are two times smaller where it helped, but not beyond doubt; three times where it did nothing on the
     first seed; six times where five seeds bound what it could help by little. What is probable without it
-    stays above the threshold and a guess falls below.
+    stays above the threshold and a guess falls below; so does a cause of degree, which is one only where its
+    repair matters.
     """
     told = finding.confirmation
     confidence = finding.confidence or 0.0
@@ -383,7 +402,7 @@ def tried_in_vain(finding: Finding) -> float:
     else:
         divisor = 6 if told.get("high", 0.0) < LITTLE else 2 if told["effect"] > 0 else 3
     odds = confidence / max(1e-9, 1 - confidence) / divisor
-    return odds / (1 + odds)
+    return min(odds / (1 + odds), UNSAID if of_degree(finding.cause) else 1.0)
 
 
 def _examine(

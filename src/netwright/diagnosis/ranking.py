@@ -147,6 +147,12 @@ def only_eased(cause: str) -> bool:
     return bool(_causes().get(cause, _UNKNOWN).get("eased"))
 
 
+def of_degree(cause: str) -> bool:
+    """Whether the cause is a matter of degree, of which nearly every recipe could have more or less: it is
+    said only where its repair gains what matters."""
+    return bool(_causes().get(cause, _UNKNOWN).get("degree"))
+
+
 def _entry(finding: Finding) -> dict[str, Any]:
     return _causes().get(finding.cause, _UNKNOWN)
 

@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 from netwright.values import Budget, Plan, duration
 
 CLAIM_SEEDS = 5
+ENOUGH = 30  # trainings for a diagnosis with its confirmations
 
 
 @frozen
@@ -32,7 +33,7 @@ class Pace:
 @define
 class Meter:
     """Counts what is spent; `clock` gives wall seconds and is handed in, `credit` is what remembered
-    trainings cost."""
+    trainings cost. A budget of seconds that nobody asked for may grow to `most`."""
 
     budget: Budget
     clock: Callable[[], float]
@@ -42,6 +43,7 @@ class Meter:
     trials: int = 0
     samples: int = 0
     credit: float = 0.0
+    most: float | None = None
 
     def __attrs_post_init__(self) -> None:
         self.began = self.clock()
@@ -57,6 +59,12 @@ class Meter:
     @property
     def left(self) -> float:
         return self.budget.amount - self.spent
+
+    def suit(self, pace: Pace) -> None:
+        """Make a budget that nobody asked for as large as enough trainings at this pace take."""
+        if self.most is not None and self.budget.unit == "seconds":
+            enough = ENOUGH * pace.in_unit(self.budget)
+            self.budget = Budget(min(self.most, max(self.budget.amount, enough)), "seconds")
 
     def charge(self, epochs: int, steps: int, seconds_remembered: float = 0.0, samples: int = 0) -> None:
         self.epochs += epochs
