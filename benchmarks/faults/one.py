@@ -72,6 +72,7 @@ def diagnose(options: argparse.Namespace) -> dict[str, Any]:
         "considered": [_short(f) for f in to_json(result.considered)],
         "spent": to_json(result.spent),
         "first_answer": to_json(result.first_answer),
+        "first_confirmed": to_json(result.first_confirmed),
         "one_training": len(recipe.training_samples) * recipe.settings.epochs,
         "notes": list(result.notes),
         "skipped": len(result.skipped),

@@ -57,6 +57,7 @@ def _held(rounds: list[tuple[int, tuple[str, ...]]]) -> int | None:
 
 def table(lines: list[dict[str, Any]]) -> list[str]:
     """Share repaired, and what it took."""
+    from benchmarks.faults.kinds import FAULTS
     from benchmarks.faults.recipes import parents
     from benchmarks.faults.report import _middle, _rate
 
@@ -66,16 +67,19 @@ def table(lines: list[dict[str, Any]]) -> list[str]:
         healthy = known[line["parent"]]["healthy"]
         return line.get("test") is not None and line["test"] / healthy >= ENOUGH
 
+    left = [li for li in lines if not any(FAULTS[kind].loses(strength) for kind, strength in li["faults"])]
     return [
         f"Repaired: at least {ENOUGH:.0%} of the healthy parent's skill, the mean of five fresh seeds.",
         "",
-        f"Repaired {_rate(lines, repaired)}; epochs spent, median (mean)"
+        f"Repaired {_rate(lines, repaired)}; where no rows or labels were thrown away for good,"
+        f" {_rate(left, repaired)}; epochs spent, median (mean)"
         f" {_middle(lines, lambda li: (li.get('spent') or {}).get('epochs'))}; until the repair is held"
         f" {_middle(lines, lambda li: li.get('epochs_until_held'))}.",
         "",
         *(
             f"- {line['key']}: {line['outcome']}, {', '.join(line.get('edits', [])) or 'nothing kept'},"
             f" skill {line.get('test')} of {known[line['parent']]['healthy']}"
+            f"{'' if line in left else ', what is lacking is not in the file'}"
             for line in lines
         ),
     ]

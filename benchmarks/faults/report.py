@@ -122,6 +122,10 @@ def text_of(found: dict[str, list[Line]], about: dict[str, Any]) -> tuple[str, d
             "| first answer on faulty recipes, in trainings of the recipe, median (mean) |"
             f" {_middle(faulty, _first_answer)} |"
         ),
+        (
+            "| until the first cause is confirmed, where one is, in trainings, median (mean) |"
+            f" {_middle(faulty, _first_confirmed)} |"
+        ),
         f"| whole diagnosis of faulty recipes, in trainings, median (mean) | {_middle(faulty, _trainings)} |",
         f"| samples trained on, median (mean) | {_middle(lines, lambda li: _spent(li, 'samples'))} |",
         "",
@@ -188,7 +192,16 @@ def _spent(line: Line, unit: str) -> float | None:
 
 def _first_answer(line: Line) -> float | None:
     """Samples trained on when the first cause was said, in whole trainings of the recipe."""
-    answer, whole = line.get("first_answer"), line.get("one_training")
+    return _until(line, "first_answer")
+
+
+def _first_confirmed(line: Line) -> float | None:
+    """The same when the first cause was confirmed by intervention."""
+    return _until(line, "first_confirmed")
+
+
+def _until(line: Line, what: str) -> float | None:
+    answer, whole = line.get(what), line.get("one_training")
     return answer["samples"] / whole if answer and whole else None
 
 
@@ -232,8 +245,8 @@ def _by_cause(faulty: Sequence[Line]) -> list[str]:
 
 def _by_group(faulty: Sequence[Line]) -> list[str]:
     rows = [
-        "| | cases | detected | first, or an equivalent | first answer | whole diagnosis |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| | cases | detected | first, or an equivalent | first answer | first confirmed | whole diagnosis |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     groups: dict[str, list[Line]] = defaultdict(list)
     for line in faulty:
@@ -243,9 +256,14 @@ def _by_group(faulty: Sequence[Line]) -> list[str]:
     for name, lines in sorted(groups.items(), key=lambda item: item[0]):
         rows.append(
             f"| {name} | {len(lines)} | {_rate(lines, detected)} | {_rate(lines, lambda li: named(li, 1))}"
-            f" | {_middle(lines, _first_answer)} | {_middle(lines, _trainings)} |"
+            f" | {_middle(lines, _first_answer)} | {_middle(lines, _first_confirmed)}"
+            f" | {_middle(lines, _trainings)} |"
         )
-    return ["First answer and whole diagnosis in trainings of the recipe, median (mean).", "", *rows]
+    told = (
+        "In trainings of the recipe, median (mean): the first answer, the first confirmed cause, and the whole"
+        " with the rounds that follow on the repaired recipe."
+    )
+    return [told, "", *rows]
 
 
 def _alarms(healthy: Sequence[Line]) -> list[str]:

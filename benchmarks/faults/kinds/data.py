@@ -101,13 +101,13 @@ def missing_targets(s: Script, value: str) -> Script:
     return s.after(_prepared(s), f"y[::97] = np.{value}")
 
 
-@fault("too-little-data", (12, 25, 50), attribute="data", visible="data")
+@fault("too-little-data", (12, 25, 50), attribute="data", visible="data", lossy=True)
 def few_samples(s: Script, count: int) -> Script:
     """Training on the first few rows, left from a quick try."""
     return s.after("load", f"x, y = x[:{count}], y[:{count}]")
 
 
-@fault("duplicates", (15, 40), attribute="data", visible="data", also=("too-little-data",))
+@fault("duplicates", (15, 40), attribute="data", visible="data", also=("too-little-data",), lossy=True)
 def copies_of_few(s: Script, count: int) -> Script:
     """An oversampling that draws from a few rows only."""
     return s.after("load", RNG, f"drawn = rng.integers(0, {count}, len(y))", "x, y = x[drawn], y[drawn]")

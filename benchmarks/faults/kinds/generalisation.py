@@ -26,6 +26,7 @@ def _bounded(s: Script, factor: int, most: int) -> int:
     attribute="epochs",
     visible="end",
     also=("overfit-capacity", "too-little-data"),
+    lossy=True,
 )
 def trained_far_too_long(s: Script, factor: int) -> Script:
     """Many times the epochs, at a constant rate, on few rows and without regularisation."""
@@ -40,6 +41,7 @@ def trained_far_too_long(s: Script, factor: int) -> Script:
     attribute="width",
     visible="end",
     also=("overfit-duration", "too-little-data"),
+    lossy=True,
 )
 def far_too_wide(s: Script, factor: int) -> Script:
     """Many times the width on a quarter of the rows, without regularisation."""

@@ -54,7 +54,13 @@ def noisy_amounts(s: Script, size: float) -> Script:
     )
 
 
-@fault("label-misalignment", ("shifted", "shuffled", "sorted"), attribute="labels", visible="data")
+@fault(
+    "label-misalignment",
+    ("shifted", "shuffled", "sorted"),
+    attribute="labels",
+    visible="data",
+    lossy=("shuffled", "sorted"),
+)
 def labels_apart(s: Script, how: str) -> Script:
     """Inputs and labels were reordered separately."""
     change = {
@@ -71,7 +77,14 @@ def half_shifted(s: Script, share: float) -> Script:
     return s.after("load", f"first = int({1 - share:.1f} * len(y))", "y[first:] = np.roll(y[first:], 1)")
 
 
-@fault("class-imbalance", (10, 30, 100), attribute="class_weights", visible="data", also=("too-little-data",))
+@fault(
+    "class-imbalance",
+    (10, 30, 100),
+    attribute="class_weights",
+    visible="data",
+    also=("too-little-data",),
+    lossy=True,
+)
 def rare_classes(s: Script, ratio: int) -> Script:
     """All classes but the first are rare in training and validation."""
     _classes(s)
@@ -84,7 +97,7 @@ def rare_classes(s: Script, ratio: int) -> Script:
     )
 
 
-@fault("missing-classes", (1, 2), attribute="data", visible="data")
+@fault("missing-classes", (1, 2), attribute="data", visible="data", lossy=True)
 def class_never_shown(s: Script, count: int) -> Script:
     """The training rows lack classes that validation and test have."""
     only_if(_classes(s) > count + 1, "too few classes")

@@ -207,6 +207,7 @@ def diagnose(
             considered=found.considered,
             spent=work.spent(),
             first_answer=work.first_answer,
+            first_confirmed=work.first_confirmed,
             overview=overview(recipe, found.evidence),
             run=f"seed {found.evidence.run.seed}" if found.evidence.run else f"untrained, seed {seed}",
             notes=(

@@ -73,6 +73,7 @@ class Work:
     scanned: str = ""
     stages: dict[str, float] = attrs.field(factory=dict)
     first_answer: Spent | None = None
+    first_confirmed: Spent | None = None
     _stage: tuple[str, float] | None = None
 
     def note(self, event: Any) -> None:
@@ -83,6 +84,8 @@ class Work:
             self._stage = event.stage, now
         elif isinstance(event, values.FindingMade):
             self.first_answer = self.first_answer or self.spent()
+        elif isinstance(event, values.ConfirmationEnded) and event.finding.status == "confirmed":
+            self.first_confirmed = self.first_confirmed or self.spent()
         elif isinstance(event, values.ScanEnded):
             causes = ", ".join(f.cause for f in event.patterns)
             self.scanned = causes or "nothing in the data that costs anything"

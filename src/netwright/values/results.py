@@ -118,7 +118,8 @@ class ImproveResult:
 class DiagnoseResult:
     """The causes at or above the reporting threshold, the most probable first; the rest in `considered`.
 
-    `first_answer` is what had been spent when the first of them was said.
+    `first_answer` is what had been spent when the first of them was said, `first_confirmed` when the first was
+    confirmed.
     """
 
     recipe: str
@@ -129,6 +130,7 @@ class DiagnoseResult:
     considered: tuple[Finding, ...]
     spent: Spent
     first_answer: Spent | None = None
+    first_confirmed: Spent | None = None
     overview: Overview | None = None
     run: str = ""
     notes: tuple[str, ...] = ()
