@@ -260,8 +260,8 @@ def _by_group(faulty: Sequence[Line]) -> list[str]:
             f" | {_middle(lines, _trainings)} |"
         )
     told = (
-        "In trainings of the recipe, median (mean): the first answer, the first confirmed cause, and the whole"
-        " with the rounds that follow on the repaired recipe."
+        "In trainings of the recipe, median (mean): the first answer, the first confirmed cause, and the"
+        " whole with the rounds that follow on the repaired recipe."
     )
     return [told, "", *rows]
 

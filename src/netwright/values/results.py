@@ -118,8 +118,8 @@ class ImproveResult:
 class DiagnoseResult:
     """The causes at or above the reporting threshold, the most probable first; the rest in `considered`.
 
-    `first_answer` is what had been spent when the first of them was said, `first_confirmed` when the first was
-    confirmed.
+    `first_answer` is what had been spent when the first of them was said, `first_confirmed` when the first
+    was confirmed.
     """
 
     recipe: str
