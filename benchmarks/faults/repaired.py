@@ -87,7 +87,8 @@ def table(lines: list[dict[str, Any]]) -> list[str]:
         f"Repaired {_rate(lines, repaired)}; where no rows or labels were thrown away for good,"
         f" {_rate(left, repaired)}; epochs spent, median (mean)"
         f" {_middle(lines, lambda li: (li.get('spent') or {}).get('epochs'))}; until the repair is held, in"
-        f" trainings of the healthy recipe and without those that confirm, {_middle(lines, healthy_trainings)}.",
+        " trainings of the healthy recipe and without those that confirm,"
+        f" {_middle(lines, healthy_trainings)}.",
         "",
         *(
             f"- {line['key']}: {line['outcome']}, {', '.join(line.get('edits', [])) or 'nothing kept'},"
