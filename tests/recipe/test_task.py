@@ -150,6 +150,15 @@ def test_r2_is_0_for_the_training_mean_and_1_for_the_targets():
     assert metric.score(targets[:, None], targets) == 1
 
 
+def test_a_few_giants_among_the_training_targets_do_not_make_every_answer_perfect():
+    targets = torch.linspace(-1, 1, 400)
+    spoilt = targets.clone()
+    spoilt[::100] *= 1e5
+    metric = make_metric("r2", Task("regression", 1), spoilt, "mse")
+    assert metric.score(torch.zeros(400, 1), targets) == pytest.approx(0, abs=0.01)
+    assert metric.score(targets[:, None], targets) == 1
+
+
 @given(st.sampled_from([0.0, 3.0, 1e3, 1e30, float("nan"), float("inf"), -float("inf")]))
 def test_a_regression_that_diverged_is_never_worse_than_minus_one(value):
     targets = torch.linspace(0, 1, 20)

@@ -25,8 +25,8 @@ def samples_that_make_the_loss(evidence: Evidence) -> Iterator[Finding]:
 
     Looks at the training targets of a regression, (N,), and at the size of each input, (M,), against their
     medians.
-    Threshold: at most 2 % of the samples, each 10 times as far from the median as half of them lie, hold over
-    half of the sum of squares.
+    Threshold: at most 2 % of the samples, each 10 times as far from the median as half of them lie (inputs,
+    and targets with a longer tail: as 98 % of them), hold over half of the sum of squares.
     Source: Huber, Robust Statistics (1981); Barnett and Lewis, Outliers in Statistical Data (1994).
     """
     assert evidence.data is not None
@@ -40,15 +40,13 @@ def samples_that_make_the_loss(evidence: Evidence) -> Iterator[Finding]:
     if found is None and train.floating:
         flat = train.flat.double().numpy()
         known = np.isfinite(flat).all(1)
-        std = flat[known].std(0) if known.any() else np.ones(flat.shape[1])
         center = np.median(flat[known], 0) if known.any() else np.zeros(flat.shape[1])
-        sizes = np.where(
-            known, np.sqrt((((flat - center) / np.where(std > 1e-12, std, 1.0)) ** 2).mean(1)), 0.0
-        )
-        usual = np.median(sizes[known]) if known.any() else 0.0
+        std = _usual_spread(flat[known] - center)
+        sizes = np.where(known, np.sqrt((((flat - center) / std) ** 2).mean(1)), 0.0)
+        usual = np.quantile(sizes[known], 1 - FEW) if known.any() else 0.0
         outside = sizes > FAR * max(usual, 1e-12)
         weight = float((sizes[outside] ** 2).sum() / max((sizes**2).sum(), 1e-30))
-        if weight > MAJORITY and 0 < outside.mean() <= FEW and usual > 0:
+        if weight > MAJORITY and outside.any() and usual > 0:
             found = "inputs", train.positions.numpy()[outside], weight
     if found is None:
         return
@@ -64,6 +62,15 @@ def samples_that_make_the_loss(evidence: Evidence) -> Iterator[Finding]:
     )
 
 
+def _usual_spread(away: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(F,) spreads of the features without the few samples farthest out, which would set them by themselves."""
+    if not len(away):
+        return np.ones(away.shape[1])
+    sizes = np.square(away).sum(1)
+    std = away[sizes <= np.quantile(sizes, 1 - FEW)].std(0)
+    return np.where(std > 1e-12, std, 1.0)
+
+
 def _far(values: NDArray[np.float64]) -> tuple[NDArray[np.bool_], float]:
     """(N,) whether a value lies 10 half-widths from the median, and the share of squares of those that do."""
     known: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(1))
@@ -72,4 +79,6 @@ def _far(values: NDArray[np.float64]) -> tuple[NDArray[np.bool_], float]:
     away = np.where(known[:, None], np.abs(values - np.median(values[known], 0)), 0.0)
     half = np.median(away[known], 0)
     outside = (away > FAR * np.maximum(half, 1e-12)).any(1) & bool((half > 0).all())
+    if outside.mean() > FEW:  # a long tail; there may be some beyond it still
+        outside = (away > FAR * np.quantile(away[known], 1 - FEW, axis=0)).any(1)
     return np.asarray(outside), float((away[outside] ** 2).sum() / max((away**2).sum(), 1e-30))

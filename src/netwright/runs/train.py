@@ -388,9 +388,8 @@ def _scored(
     metric = recipe.yardstick.metric
     pairs, contributions, losses, outputs = {}, {}, {}, {}
     for name in wanted:
-        # Training samples are scored as they are, before any edit took some out.
-        samples = parts[name] if name != "train" else recipe.data.parts.train.to(parts[name].targets().device)
-        guess, goal = seen if name == "val" and seen is not None else predict(network, samples)
+        # Training samples are those that were trained on: what an edit took out need not be fitted.
+        guess, goal = seen if name == "val" and seen is not None else predict(network, parts[name])
         pairs[name] = (guess, goal)
         if metric.contributions is not None:
             contributions[name] = metric.contributions(recipe.judged(guess), goal).double().cpu().numpy()
