@@ -27,8 +27,9 @@ CURVE = 60
 # Of a cause of degree: what its repair must gain of the way from trivial to perfect, and of the skill.
 MATTERS, MATTERS_OF_SKILL = 0.03, 0.06
 CANDIDATES, RIVALS, PAIRED = 3, 2, 3
-# The first of the seeds that decide: the one that chose among changes by their score is left out.
-FIRST = {"diverges": 0, "does not learn": 0, "falls short": 1}
+# The place of the seed that chooses among changes: one that chose by their score has no part in deciding, and
+# is the one whose run is known already.
+CHOOSER = {"diverges": 0, "does not learn": 0, "falls short": SEEDS}
 Repairs = Callable[[str], Sequence[Edit]]
 Kind = Literal["diverges", "does not learn", "falls short"]
 
@@ -111,10 +112,12 @@ def confirm(
 ) -> Generator[Event, None, Confirmation]:
     """Settle the status of the leading findings (METHOD: 'What confirmed takes').
 
+    `seeds` are five fresh ones and, last, that of the run which raised the findings.
+
     `repairs(cause)` gives the edits that address a cause, the best first, `rivals(cause)` the causes most
     easily taken for it. The same seeds serve the unchanged recipe, the repair, a sham of equal cost and the
-    rival's repair. A change is looked at on the first seed; only what does something there gets the others,
-    and where a score decides, that first seed, which chose the change, has no part in it.
+    rival's repair. A change is looked at on one seed; only what does something there gets the others, and
+    where a score decides, that one, which chose the change, has no part in it.
     What is to be shown *not* to make the symptom go is done with as soon as one seed shows it.
     """
     repairs = functools.cache(repairs)  # each answer builds networks, and is asked for again and again
@@ -123,8 +126,8 @@ def confirm(
         return Confirmation(tuple(findings), {}, reproduced=True)
     arms = _Arms(recipe, engine, list(seeds), device, max_seconds)
     # That it falls short is decided beside the repair: until one promises something, one seed is enough.
-    first = 1 if symptom.kind == "falls short" else SEEDS
-    baseline = yield from arms.run((), symptom.epochs, "unchanged", first)
+    short = symptom.kind == "falls short"
+    baseline = yield from arms.run((), symptom.epochs, "unchanged", *((1, SEEDS) if short else (SEEDS,)))
     if baseline is None:
         return Confirmation(tuple(findings), {}, reproduced=False)
     stages = _stages(recipe, symptom, baseline)
@@ -203,12 +206,13 @@ def _promising(
     arms: _Arms, stage: Symptom, candidates: Sequence[tuple[Edit, ...]], cause: str
 ) -> Generator[Event, None, tuple[Edit, ...] | None]:
     """Of the candidates, each on one seed, the one that does best; `None` where none does anything."""
-    baseline = yield from arms.run((), stage.epochs, "unchanged", 1)
+    chooser = CHOOSER[stage.kind]
+    baseline = yield from arms.run((), stage.epochs, "unchanged", 1, chooser)
     if baseline is None:
         return None
     best: tuple[float, tuple[Edit, ...]] | None = None
     for edits in candidates:
-        arm = yield from arms.run(edits, stage.epochs, f"repair of {cause}", 1)
+        arm = yield from arms.run(edits, stage.epochs, f"repair of {cause}", 1, chooser)
         if arm is None:
             continue
         gain = arm.score - baseline.score
@@ -227,9 +231,8 @@ def _judge(
     arms: _Arms, stage: Symptom, edits: tuple[Edit, ...], what: str, degree: bool = False
 ) -> Generator[Event, None, tuple[_Arm, _Arm, bool] | None]:
     """The change and the unchanged recipe on all seeds, and whether the symptom is gone."""
-    first = FIRST[stage.kind]
-    baseline = yield from arms.run((), stage.epochs, "unchanged", SEEDS, first)
-    arm = yield from arms.run(edits, stage.epochs, what, SEEDS, first)
+    baseline = yield from arms.run((), stage.epochs, "unchanged", SEEDS)
+    arm = yield from arms.run(edits, stage.epochs, what, SEEDS)
     if baseline is None or arm is None:
         return None
     if stage.kind != "falls short":
@@ -361,7 +364,7 @@ def _cures_too(
         count = gone = 0
         arm: _Arm | None = None
         for count in range(1, SEEDS + 1):
-            arm = yield from arms.run(edits, stage.epochs, what, count, FIRST[stage.kind])
+            arm = yield from arms.run(edits, stage.epochs, what, count)
             if arm is None:
                 break
             gone = arms.gone_on(stage, arm.runs, baseline, best)

@@ -50,7 +50,7 @@ from netwright.values import (
 OF_DATA = Needs.DATA | Needs.PARTS | Needs.RECIPE
 CONFIRMATION_RUNS, COPIES = 13, 4
 COUNTED = "Counted in the data: a fault of what judges is not shown by a score that rises."
-SURE, BY_HEART, GOOD = 0.85, 0.9, 0.9
+SURE, BY_HEART, GOOD = 0.75, 0.9, 0.9
 LITTLE = 0.03  # of the score
 MUCH = 0.15  # of the way to perfect: what a repaired recipe could still gain is mostly no fault of the user's
 Propose = Callable[[Evidence, tuple[Finding, ...]], Repairs]
@@ -240,7 +240,7 @@ def _confirm(
             repairs=repairs,
             rivals=rivals_of,
             engine=tools.engine,
-            seeds=tools.seeds.reproducing(SEEDS + 1, attempt),
+            seeds=[*tools.seeds.reproducing(SEEDS, attempt), run.seed],
             device=tools.device,
             max_seconds=tools.max_seconds,
         )
