@@ -30,7 +30,7 @@ def loss_takes_logits(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
         yield Edit.set("training.loss", "bce_with_logits", "loss bce → bce_with_logits")
 
 
-@idea(attribute="loss", addresses=("loss-output-mismatch", "unstable-loss"), prior=0.8)
+@idea(attribute="loss", addresses=("loss-output-mismatch", "unstable-loss", "low-precision"), prior=0.8)
 def loss_for_the_task(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """The loss of the task that the targets show, as torch computes it, with as many outputs as it needs.
 
@@ -38,6 +38,8 @@ def loss_for_the_task(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """
     data, batch, settings = situation.evidence.data, situation.evidence.batch, recipe.settings
     asked = situation.names("loss-output-mismatch") or situation.names("unstable-loss")
+    if not isinstance(settings.loss, str):  # what casts by hand often scales by hand too
+        asked = asked or situation.names("low-precision")
     if data is None or batch is None or batch.output_shape is None or settings.loss is None or not asked:
         return
     task, name, shape = data.task, settings.loss_name, batch.output_shape
