@@ -63,7 +63,7 @@ def samples_that_make_the_loss(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _usual_spread(away: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(F,) spreads of the features without the few samples farthest out, which would set them by themselves."""
+    """(F,) spreads of the features without the few samples farthest out, which would set them alone."""
     if not len(away):
         return np.ones(away.shape[1])
     sizes = np.square(away).sum(1)
