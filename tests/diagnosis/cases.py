@@ -78,6 +78,7 @@ def cases(table: Table):
 
 
 CAUSE_OF = {  # checks that see a cause by another sign than the check of its name
+    "growing-recurrence": "exploding-gradient",
     "linear-network": "capacity-too-small",
     "very-short-training": "too-few-epochs",
     "less-than-simple": "collapse",

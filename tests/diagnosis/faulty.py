@@ -286,6 +286,12 @@ class ReadsOneStep(Recurrent):
         return self.head(self.body(x)[0][:, 0])  # fault
 
 
+class GrowingStates(Recurrent):
+    def __init__(self, gain=4.0):
+        super().__init__(lambda *sizes, **options: nn.RNN(*sizes, nonlinearity="relu", **options))
+        nn.init.orthogonal_(self.body.weight_hh_l0, gain)
+
+
 class PooledToOne(_Two):
     def forward(self, x):
         x = F.relu(self.body(x.flatten(1)))

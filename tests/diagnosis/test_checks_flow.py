@@ -91,6 +91,11 @@ MUST_FIRE = {
         "weights twelve times too large": lambda: recipe(network=faulty.Growing, epochs=1),
         "an exponential that overflows": lambda: recipe(network=faulty.Overflowing, epochs=1),
     },
+    "growing-recurrence": {
+        "states four times larger at each step": lambda: adam(
+            rows_of_digits(), faulty.GrowingStates, epochs=1
+        ),
+    },
     "unstable-arithmetic": {
         "the root of a rectifier": lambda: recipe(network=faulty.RootOfZero, epochs=1),
         "the distance of equal points": lambda: recipe(network=faulty.DistanceOfZero, epochs=1),
@@ -127,6 +132,9 @@ SOUND = {
 }
 MUST_NOT = {check: dict(SOUND) for check in MUST_FIRE}
 MUST_NOT["exploding-gradient"]["weights a little large"] = lambda: recipe(network=lambda: faulty.Growing(2.0))
+MUST_NOT["growing-recurrence"]["states that stay as large"] = lambda: adam(
+    rows_of_digits(), lambda: faulty.GrowingStates(1.0), epochs=1
+)
 MUST_NOT["unstable-arithmetic"]["a root that is kept from 0"] = lambda: recipe(network=faulty.GuardedRoot)
 MUST_NOT["ignores-input"]["every other column"] = lambda: recipe(network=EveryOther)
 MUST_NOT["ignores-input"]["a margin of one pixel"] = lambda: recipe(network=Cropped)

@@ -149,6 +149,10 @@ REPAIRS = {
         "less-than-simple",
         lambda: adam(digits_data(900), faulty.PooledToOne, epochs=8),
     ),
+    "orthogonal-recurrence": (
+        "growing-recurrence",
+        lambda: adam(rows_of_digits(), faulty.GrowingStates, epochs=1),
+    ),
     "samples-stay-apart": ("batch-leak", lambda: recipe(network=faulty.MixedByReshape)),
     "a-hidden-layer": ("linear-network", lambda: adam(circles(), one_layer, epochs=20)),
     "prepare-training-alike": ("split-drift", of(parts, "split-drift", "validation in 0 to 255")),

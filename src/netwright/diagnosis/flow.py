@@ -7,8 +7,11 @@ from collections.abc import Iterator
 
 import attrs
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from netwright.catalogue import Needs, check
+from netwright.recipe.edits import core
 from netwright.runs import Evidence, Operation
 from netwright.values import Finding, Place
 
@@ -109,6 +112,51 @@ def _over_time(evidence: Evidence) -> Iterator[Finding]:
             {"over_time": largest / max(first, 1e-12)},
             "its gradients grew over the steps of the sequence",
         )
+
+
+@check(
+    "growing-recurrence",
+    needs=Needs.BATCH,
+    when=lambda evidence: evidence.subject is not None and evidence.batch is not None,
+    confuses="a network that reads only the first few steps of long sequences",
+)
+def recurrences_that_grow(evidence: Evidence) -> Iterator[Finding]:
+    """A plain recurrent layer whose weights make the state, and the gradient going back, grow at each step.
+
+    Looks at the largest absolute eigenvalue of each matrix (H, H) that leads from state to state, with the
+    initial weights, to the power of the steps T of the batch's sequences. Gated layers hold their state by
+    other means and are left alone.
+    Threshold: a factor of 1,000 over a sequence.
+    Source: Pascanu et al., On the difficulty of training recurrent neural networks (2013), section 2.1.
+    """
+    assert evidence.subject is not None and evidence.batch is not None
+    for name, module in core(evidence.subject.network).named_modules():
+        if type(module) is not nn.RNN:
+            continue
+        calls = (c for c in evidence.batch.operations.forward if c.layer == name and c.name.startswith("rnn"))
+        states = next((c.shape for c in calls if len(c.shape) == 3), None)  # (B, T, H) or (T, B, H)
+        if states is None:
+            continue
+        steps = states[1 if module.batch_first else 0]
+        radius = max(_radius(p) for key, p in module.named_parameters() if key.startswith("weight_hh"))
+        if radius > 1 and steps * math.log(radius) > math.log(GROWS):
+            found = _grown(
+                evidence,
+                name,
+                {"radius": radius, "steps": steps, "at_start": True},
+                f"its weights from state to state make the state {radius:.2g} times larger at each of the"
+                f" {steps} steps",
+            )
+            place = evidence.layer_place(name, "initialisation")
+            yield attrs.evolve(found, where=place, ideas=("orthogonal-recurrence", *found.ideas))
+
+
+def _radius(weight: Tensor) -> float:
+    """The largest absolute eigenvalue of (H, H); 0 where it has values that are not finite."""
+    matrix = weight.detach().float().cpu()
+    if not bool(torch.isfinite(matrix).all()) or matrix.shape[0] != matrix.shape[1]:
+        return 0.0
+    return float(torch.linalg.eigvals(matrix).abs().max())
 
 
 def _grown(evidence: Evidence, layer: str, numbers: dict[str, object], what: str) -> Finding:

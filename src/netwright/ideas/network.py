@@ -91,6 +91,22 @@ def orthogonal_initialisation(recipe: Recipe, situation: Situation) -> Iterator[
     yield from _initialise(recipe, situation, "orthogonal", "weights orthogonal, biases 0")
 
 
+@idea(attribute="initialisation", addresses=("exploding-gradient", "vanishing-gradient"), prior=0.6)
+def orthogonal_recurrence(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
+    """Orthogonal weights and biases of zero in recurrent layers, which neither grow nor shrink a state.
+
+    Source: Henaff et al., Recurrent Orthogonal Networks and Long-Memory Tasks (2016), section 2.
+    """
+    if not situation.names("exploding-gradient") and not situation.names("vanishing-gradient"):
+        return
+    batch = situation.evidence.batch
+    names = [s.name for s in batch.layers if s.kind in ("RNN", "LSTM", "GRU")] if batch else []
+    layers = list(dict.fromkeys(names))
+    if layers:
+        label = f"weights of {', '.join(layers[:3])} orthogonal, biases 0"
+        yield Edit("reinitialise", {"layers": layers, "scheme": "orthogonal"}, "initialisation", label)
+
+
 @idea(attribute="output_layer", addresses=("loss-output-mismatch",), prior=0.9)
 def remove_final_softmax(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """The network's last softmax or sigmoid goes, where the loss applies its own; one inside `forward` is
