@@ -4,7 +4,7 @@ In comes evidence, out go findings with confidence and status. One file holds on
 function one check. This room knows no idea: the repairs that a confirmation tries are handed to it as edits.
 """
 
-from netwright.diagnosis.confirmation import Confirmation, Symptom, confirm
+from netwright.diagnosis.confirmation import Confirmation, confirm
 from netwright.diagnosis.procedure import (
     Diagnosis,
     Tools,
@@ -15,6 +15,7 @@ from netwright.diagnosis.procedure import (
     unexplained,
 )
 from netwright.diagnosis.ranking import THRESHOLD, Ranking, examine, rank, rivals_of
+from netwright.diagnosis.symptom import Symptom
 
 __all__ = [
     "THRESHOLD",

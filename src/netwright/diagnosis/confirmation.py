@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 import numpy as np
 from attrs import frozen
 
 from netwright.diagnosis.ranking import of_degree, only_eased
+from netwright.diagnosis.symptom import Symptom
 from netwright.recipe import Recipe
 from netwright.runs import Run
 from netwright.trials import Comparison, Engine, Failure, Job
@@ -21,8 +21,7 @@ from netwright.trials.race import compare_runs, margin_of, run_all
 from netwright.values import ConfirmationEnded, Edit, Event, Finding
 
 SEEDS = 5
-LEARNS = 0.3
-EARLY, EARLY_STEPS, LONGER = 0.1, 30, 3
+LONGER = 3
 CURVE = 60
 # Of a cause of degree: what its repair must gain of the way from trivial to perfect, and of the skill.
 MATTERS, MATTERS_OF_SKILL = 0.03, 0.06
@@ -31,48 +30,6 @@ CANDIDATES, RIVALS, PAIRED = 3, 2, 3
 # is the one whose run is known already.
 CHOOSER = {"diverges": 0, "does not learn": 0, "falls short": SEEDS}
 Repairs = Callable[[str], Sequence[Edit]]
-Kind = Literal["diverges", "does not learn", "falls short"]
-
-
-@frozen
-class Symptom:
-    """What is seen, as a predicate of a run; fixed, with its horizon in epochs, before anything is changed.
-
-    `diverges` and `does not learn` are predicates of one run; `falls short` is decided by the rule of claims
-    on the validation score, and afterwards for each seed by half the repair's effect.
-    """
-
-    kind: str
-    epochs: int
-    threshold: float = LEARNS
-
-    @staticmethod
-    def of(run: Run, recipe: Recipe) -> Symptom:
-        """The symptom of the unchanged recipe's first run, with the number of epochs that show it."""
-        full = recipe.settings.epochs
-        if run.diverged:
-            return Symptom("diverges", min(full, max(len(run.epoch_loss), _early(run, full))))
-        if recipe.yardstick.metric.skill(run.scores["train"]) < LEARNS:
-            return Symptom("does not learn", _early(run, full))
-        return Symptom("falls short", full)
-
-    def shown(self, run: Run, recipe: Recipe) -> bool:
-        if self.kind == "diverges":
-            return run.diverged
-        return run.diverged or recipe.yardstick.metric.skill(run.scores["train"]) < self.threshold
-
-    def words(self) -> str:
-        return {
-            "diverges": "the loss stops being finite",
-            "does not learn": f"training skill stays under {self.threshold:g}",
-            "falls short": "validation scores lower than with the repair",
-        }[self.kind]
-
-
-def _early(run: Run, full: int) -> int:
-    """A tenth of the epochs, and at least as many as make 30 steps."""
-    per_epoch = max(1.0, run.steps / max(1, len(run.epoch_loss)))
-    return min(full, max(1, math.ceil(EARLY * full), math.ceil(EARLY_STEPS / per_epoch)))
 
 
 @frozen(eq=False)

@@ -10,7 +10,7 @@ import attrs
 from attrs import field, frozen
 
 from netwright.catalogue import Check, Needs
-from netwright.diagnosis.confirmation import SEEDS, Confirmation, Repairs, Symptom, confirm
+from netwright.diagnosis.confirmation import SEEDS, Confirmation, Repairs, confirm
 from netwright.diagnosis.gathering import (
     Tools,
     dynamic_evidence,
@@ -30,6 +30,7 @@ from netwright.diagnosis.ranking import (
     rivals_of,
 )
 from netwright.diagnosis.repetition import UNSAID, ask_another_run, of_one_run, unsaid
+from netwright.diagnosis.symptom import Symptom
 from netwright.recipe import Recipe, user_code
 from netwright.runs import Evidence, Run, data_evidence
 from netwright.runs.probes import overfit_batch
