@@ -17,6 +17,7 @@ from conftest import digits_data, mlp, training
 from diagnosis import faulty
 from diagnosis.networks import Convolutional, Recurrent, Residual, Transformer, rows_of_digits
 from netwright.catalogue import Catalogue
+from netwright.recipe.rewiring import picked_places
 from netwright.runs import Clocks, Recorder, Tap
 from netwright.trials import Failure, InlineEngine, Job, LocalEngine
 from netwright.values import Edit, UserError, from_json, to_json
@@ -57,6 +58,50 @@ def apart(network):
 
 
 # --- rewrite-calls
+
+
+@pytest.mark.parametrize(
+    ("index", "places"),
+    [
+        ((slice(None), -1), {1: -1}),
+        (0, {0: 0}),
+        ((..., 2), {2: 2}),
+        ((slice(None), 1, 3), {1: 1, 2: 3}),
+        ((slice(None), slice(0, 2)), {}),
+        ((slice(None), torch.tensor([0, 1])), {}),
+        (torch.tensor([True, False]), {}),
+        ((slice(None), None), {}),
+        (np.array([0, 1]), {}),
+    ],
+)
+def test_an_index_tells_which_single_places_it_takes(index, places):
+    assert picked_places(index, 3) == places
+
+
+@pytest.mark.parametrize(
+    ("to", "expected"),
+    [
+        ("averaged", lambda x: x.mean(1)),
+        ("largest", lambda x: x.amax(1)),
+        ("last", lambda x: x[:, -1]),
+        ("identity", lambda x: x),
+    ],
+)
+def test_a_place_that_is_read_gives_way_to_others(to, expected):
+    network = Written(lambda self, x: x[:, 0])
+    changed = edited(network, "rewrite-calls", calls=[["getitem", 0]], to=to)
+    assert torch.equal(changed(SERIES), expected(SERIES))
+
+
+def test_what_is_overwritten_stays():
+    def forward(self, x):
+        x = x.clone()
+        x[:, 1:] = 0.0
+        return x
+
+    assert torch.equal(
+        edited(Written(forward), "rewrite-calls", calls=[["setitem", 0]], to="identity")(ROWS), ROWS
+    )
 
 
 def test_a_call_is_left_out():

@@ -123,9 +123,9 @@ def _over_time(evidence: Evidence) -> Iterator[Finding]:
 def recurrences_that_grow(evidence: Evidence) -> Iterator[Finding]:
     """A plain recurrent layer whose weights make the state, and the gradient going back, grow at each step.
 
-    Looks at the largest absolute eigenvalue of each matrix (H, H) that leads from state to state, with the
-    initial weights, to the power of the steps T of the batch's sequences. Gated layers hold their state by
-    other means and are left alone.
+    Looks at how much a vector grows that each matrix (H, H) from state to state is applied to as often as the
+    batch's sequences have steps T, with the initial weights. Gated layers hold their state by other means and
+    are left alone.
     Threshold: a factor of 1,000 over a sequence.
     Source: Pascanu et al., On the difficulty of training recurrent neural networks (2013), section 2.1.
     """
@@ -138,25 +138,34 @@ def recurrences_that_grow(evidence: Evidence) -> Iterator[Finding]:
         if states is None:
             continue
         steps = states[1 if module.batch_first else 0]
-        radius = max(_radius(p) for key, p in module.named_parameters() if key.startswith("weight_hh"))
-        if radius > 1 and steps * math.log(radius) > math.log(GROWS):
+        between = [p for key, p in module.named_parameters() if key.startswith("weight_hh")]
+        grows = max(_growth(weight, steps) for weight in between)  # logarithm, over the sequence
+        if grows > math.log(GROWS):
             found = _grown(
                 evidence,
                 name,
-                {"radius": radius, "steps": steps, "at_start": True},
-                f"its weights from state to state make the state {radius:.2g} times larger at each of the"
-                f" {steps} steps",
+                {"growth_a_step": math.exp(grows / steps), "steps": steps, "at_start": True},
+                f"its weights from state to state make the state {math.exp(grows / steps):.2g} times larger at"
+                f" each of the {steps} steps",
             )
             place = evidence.layer_place(name, "initialisation")
             yield attrs.evolve(found, where=place, ideas=("orthogonal-recurrence", *found.ideas))
 
 
-def _radius(weight: Tensor) -> float:
-    """The largest absolute eigenvalue of (H, H); 0 where it has values that are not finite."""
+def _growth(weight: Tensor, steps: int) -> float:
+    """The logarithm of how much a vector grows under (H, H) applied `steps` times."""
     matrix = weight.detach().float().cpu()
-    if not bool(torch.isfinite(matrix).all()) or matrix.shape[0] != matrix.shape[1]:
-        return 0.0
-    return float(torch.linalg.eigvals(matrix).abs().max())
+    vector = torch.randn(matrix.shape[1], generator=torch.Generator().manual_seed(0))
+    vector /= vector.norm()
+    total = 0.0
+    for _ in range(steps):
+        vector = matrix @ vector
+        size = float(vector.norm())
+        if not math.isfinite(size) or size == 0:
+            return -math.inf
+        total += math.log(size)
+        vector /= size
+    return total
 
 
 def _grown(evidence: Evidence, layer: str, numbers: dict[str, object], what: str) -> Finding:

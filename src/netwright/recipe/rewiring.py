@@ -45,8 +45,8 @@ def picked_places(index: Any, ndim: int) -> dict[int, int]:
     """The axes along which an index takes a single place, with that place; empty where it asks for anything
     but single places and whole axes."""
     parts = list(index) if isinstance(index, tuple) else [index]
-    if ... in parts:
-        gap = parts.index(...)
+    gap = next((k for k, part in enumerate(parts) if part is ...), None)
+    if gap is not None:
         parts[gap : gap + 1] = [slice(None)] * (ndim - len(parts) + 1)
     whole = slice(None)
     if not all(p == whole if isinstance(p, slice) else type(p) is int for p in parts):
