@@ -141,12 +141,12 @@ def recurrences_that_grow(evidence: Evidence) -> Iterator[Finding]:
         between = [p for key, p in module.named_parameters() if key.startswith("weight_hh")]
         grows = max(_growth(weight, steps) for weight in between)  # logarithm, over the sequence
         if grows > math.log(GROWS):
+            each = math.exp(grows / steps)
             found = _grown(
                 evidence,
                 name,
-                {"growth_a_step": math.exp(grows / steps), "steps": steps, "at_start": True},
-                f"its weights from state to state make the state {math.exp(grows / steps):.2g} times larger at"
-                f" each of the {steps} steps",
+                {"growth_a_step": each, "steps": steps, "at_start": True},
+                f"its weights from state to state make it {each:.2g} times larger at each of {steps} steps",
             )
             place = evidence.layer_place(name, "initialisation")
             yield attrs.evolve(found, where=place, ideas=("orthogonal-recurrence", *found.ideas))
