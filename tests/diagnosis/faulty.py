@@ -292,6 +292,26 @@ class GrowingStates(Recurrent):
         nn.init.orthogonal_(self.body.weight_hh_l0, gain)
 
 
+class NearlyShut(_Two):
+    def forward(self, x):
+        x = F.relu(self.body(x.flatten(1)))
+        return self.head(x * 1e-3)  # fault
+
+
+class ScalesItsInputs(_Two):
+    def forward(self, x):
+        return self.head(F.relu(self.body(x.flatten(1) * (1 / 255))))
+
+
+class PooledNumber(_Two):
+    def __init__(self):
+        super().__init__(10, 1)
+
+    def forward(self, x):
+        x = F.relu(self.body(x))
+        return self.head(x.sum(1, keepdim=True).expand_as(x)).squeeze(1)
+
+
 class PooledToOne(_Two):
     def forward(self, x):
         x = F.relu(self.body(x.flatten(1)))

@@ -139,6 +139,8 @@ MUST_FIRE = {
         "quarters of a plane": lambda: adam(quarters(), lambda: nn.Sequential(nn.Linear(2, 2)), epochs=10),
     },
     "less-than-simple": {
+        "features pooled to one number": lambda: adam(digits_data(900), faulty.PooledToOne, epochs=8),
+        "features of a regression pooled": lambda: regression(network=faulty.PooledNumber),
         "one number of an image": lambda: adam(network=pooled_to_one, epochs=10),
         "the mean in place of the features": lambda: adam(network=ThroughTheMean, epochs=10),
     },

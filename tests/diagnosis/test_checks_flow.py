@@ -113,6 +113,7 @@ MUST_FIRE = {
         "one row of eight": lambda: recipe(network=faulty.OneRowOnly),
         "one step of eight": lambda: adam(rows_of_digits(), faulty.OneStepOnly, epochs=1),
         "nothing": lambda: recipe(network=faulty.Blind),
+        "a factor of a thousandth": lambda: recipe(network=faulty.NearlyShut),
         "what is overwritten": lambda: recipe(network=faulty.Overwrites),
         "the first state": lambda: adam(rows_of_digits(), faulty.ReadsOneStep, epochs=1),
         "the last three of eight columns": lambda: recipe(network=faulty.LeavesOutColumns),
@@ -136,6 +137,7 @@ MUST_NOT["growing-recurrence"]["states that stay as large"] = lambda: adam(
     rows_of_digits(), lambda: faulty.GrowingStates(1.0), epochs=1
 )
 MUST_NOT["unstable-arithmetic"]["a root that is kept from 0"] = lambda: recipe(network=faulty.GuardedRoot)
+MUST_NOT["ignores-input"]["inputs brought to 0 to 1"] = lambda: recipe(network=faulty.ScalesItsInputs)
 MUST_NOT["ignores-input"]["every other column"] = lambda: recipe(network=EveryOther)
 MUST_NOT["ignores-input"]["a margin of one pixel"] = lambda: recipe(network=Cropped)
 
@@ -161,6 +163,7 @@ def test_it_leaves_alone(check, make):
         ("ignores-input", "one row of eight", faulty.OneRowOnly),
         ("ignores-input", "one step of eight", faulty.OneStepOnly),
         ("ignores-input", "nothing", faulty.Blind),
+        ("ignores-input", "a factor of a thousandth", faulty.NearlyShut),
         ("ignores-input", "what is overwritten", faulty.Overwrites),
         ("ignores-input", "the first state", faulty.ReadsOneStep),
         ("ignores-input", "the last three of eight columns", faulty.LeavesOutColumns),

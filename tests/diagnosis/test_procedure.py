@@ -2,14 +2,15 @@
 
 import time
 
+import attrs
 import pytest
 
 import netwright as nw
 from conftest import digits_data, mlp, training
 from netwright.catalogue import Check, Needs
-from netwright.diagnosis import THRESHOLD, Tools, diagnose, probing
-from netwright.diagnosis.procedure import tried_in_vain
-from netwright.runs import Clocks
+from netwright.diagnosis import THRESHOLD, Diagnosis, Tools, diagnose, probing
+from netwright.diagnosis.procedure import _without_a_symptom, tried_in_vain
+from netwright.runs import Clocks, Evidence
 from netwright.trials import InlineEngine, Meter, Seeds
 from netwright.values import Budget, Edit, Finding
 
@@ -106,3 +107,57 @@ def test_what_can_only_be_eased_is_no_less_likely_where_that_does_little(cause, 
     untried = asked(check(accuses))
     before = (*untried.findings, *untried.considered)[0].confidence
     assert (told[0].confidence < before) == lowered
+
+
+def accuses(cause, at=lambda evidence: True, needs=Needs.DATA, probes=(), check_id=None):
+    def run(evidence):
+        if at(evidence):
+            yield Finding(cause)
+
+    return Check(check_id or cause, needs, "", run, probes)
+
+
+def told_by(*checks, propose=nothing, **settings):
+    recipe = nw.Recipe(digits_data(300), mlp, training(**{"epochs": 2, **settings}))
+    meter = Meter(Budget.parse("60s"), time.perf_counter)
+    return value_of(diagnose(recipe, Tools(InlineEngine(CLOCKS), meter, Seeds(0), checks), propose))
+
+
+def test_copies_that_were_spared_are_trained_where_what_spared_them_falls_away():
+    first = Seeds(0).screening(1)[0]
+    settled = accuses("lr-too-low", lambda e: e.run.seed == first, Needs.RUN)
+    asks = accuses("overfit-capacity", needs=Needs.RUN, probes=("half-the-data",))
+    assert [f.cause for f in told_by(settled, asks).findings] == ["overfit-capacity"]
+
+
+def test_what_a_cause_explained_stands_by_itself_where_that_cause_was_tried_in_vain():
+    useless = Edit.set("training.weight_decay", 1e-9, "weight decay → 1e-9")
+
+    def propose(*_):
+        return lambda cause: [useless] if cause == "outlier-batch" else []
+
+    checks = accuses("outlier-batch"), accuses("input-scale")
+    assert [f.cause for f in told_by(*checks).findings] == ["outlier-batch"]
+    found = told_by(*checks, propose=propose)
+    assert [f.cause for f in found.findings] == ["input-scale"]
+    assert "outlier-batch" in {f.cause for f in found.considered}
+
+
+def test_a_recipe_is_not_called_healthy_where_a_check_was_not_asked():
+    asks = accuses("overfit-capacity", lambda e: False, Needs.RUN, ("half-the-data",))
+    recipe = nw.Recipe(digits_data(300), mlp, training(epochs=2))
+    meter = Meter(Budget.parse("5 epochs"), time.perf_counter)
+    found = value_of(diagnose(recipe, Tools(InlineEngine(CLOCKS), meter, Seeds(0), (asks,)), nothing))
+    assert found.outcome == "inconclusive"
+
+
+def test_what_is_seen_without_a_run_stands_where_fresh_seeds_do_not_show_the_symptom():
+    checks = accuses("loss-output-mismatch"), accuses("lr-too-high", needs=Needs.RUN)
+    findings = tuple(Finding(c.id, check=c.id, confidence=0.9) for c in checks)
+    found = Diagnosis(None, Evidence(), findings, (), {}, None, None, reproduced=False)
+    left = _without_a_symptom(found, checks)
+    assert [f.cause for f in left.findings] == ["loss-output-mismatch"]
+    assert [f.cause for f in left.considered] == ["lr-too-high"]
+    assert left.outcome == "findings" and left.notes
+    alone = attrs.evolve(found, findings=findings[1:])
+    assert _without_a_symptom(alone, checks).outcome == "inconclusive"

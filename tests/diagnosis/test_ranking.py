@@ -19,6 +19,13 @@ def causes(found):
     return [f.cause for f in found]
 
 
+def test_one_cause_by_two_signs_is_said_once_by_the_likelier():
+    by_comparison = Finding("capacity-too-small", evidence={"by_comparison": True}, check="less-than-simple")
+    ranking = rank([by_comparison, Finding("capacity-too-small", check="capacity-too-small")])
+    assert [f.check for f in ranking.findings] == ["capacity-too-small"]
+    assert [f.check for f in ranking.considered] == ["less-than-simple"]
+
+
 def test_a_symptom_is_folded_under_its_cause_and_says_so():
     ranking = rank([Finding("dead-units", evidence={"at_start": False}), Finding("lr-too-high")])
     assert causes(ranking.findings) == ["lr-too-high"]

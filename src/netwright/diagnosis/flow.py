@@ -16,7 +16,7 @@ from netwright.runs import Evidence, Operation
 from netwright.values import Finding, Place
 
 GROWS, GROWS_AND_FAILS = 1e3, 30.0
-LEAKS, USED, IDLE = 1e-5, 0.5, 0.2
+LEAKS, USED, IDLE, SHUT = 1e-5, 0.5, 0.2, 0.01
 LEAVING_OUT = ("getitem", "setitem", "select", "narrow", "index_select", "mul", "zeros_like")
 MOVES = ("t", "mt", "transpose", "permute", "swapaxes", "movedim")
 SINGULAR = (
@@ -320,8 +320,8 @@ def inputs_that_do_not_reach_the_output(evidence: Evidence) -> Iterator[Finding]
     Looks at the gradient of the outputs with respect to every input value, over 16 samples in evaluation
     mode, and which are exactly 0 for all; whole numbers and masks are rolled along the batch instead.
     Threshold: nothing used at all; under half of the slices along one axis (time, channels, features), or a
-    fifth of them and at least three side by side unused, which no stride leaves out; or one of several inputs
-    unused.
+    fifth of them and at least three side by side unused, which no stride leaves out; one of several inputs
+    unused; or a constant factor of 0.01 and less between layers, on every way to the output.
     Source: Karpathy, A Recipe for Training Neural Networks (2019), 'input-independent baseline'.
     """
     assert evidence.batch is not None
@@ -350,12 +350,31 @@ def inputs_that_do_not_reach_the_output(evidence: Evidence) -> Iterator[Finding]
             f"{answer.stretch} positions side by side along axis {answer.axis + 1} of the input,"
             f" {answer.idle:.0%} of them all, have no influence on the output."
         )
+    elif (shut := _shut_gate(evidence)) is not None:
+        by = shut.settings["by"]
+        place = evidence.call_place(shut, "network")
+        numbers["factor"] = by
+        text = f"Everything that the input says is multiplied by {by:g} on its way: next to nothing is left."
     elif answer.share_used < 0.25:
         text = f"Only {answer.share_used:.0%} of the input values have any influence on the output."
     else:
         return
     ideas = ("nothing-overwritten", "gate-open", "every-position", "features-kept-apart")
     yield Finding("ignores-input", place, numbers, text, ideas)
+
+
+def _shut_gate(evidence: Evidence) -> Operation | None:
+    """A multiplication by a constant near 0, between layers with weights, that every way from the inputs to
+    the outputs leads through; before the first such layer it only scales the inputs."""
+    assert evidence.batch is not None
+    operations = evidence.batch.operations
+    for call in operations.forward:
+        small = abs(call.settings.get("by", 1.0)) <= SHUT and len(call.reads) == 1
+        if small and call.name in ("mul", "rmul", "imul") and operations.all_through(call):
+            inside = any(True for _ in operations.before(call, lambda c: not c.weighted))
+            if inside and operations.weighted_after(call):
+                return call
+    return None
 
 
 def _slice_place(evidence: Evidence) -> Place:

@@ -3,7 +3,7 @@ affords."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -22,6 +22,7 @@ from netwright.diagnosis.probing import TRAININGS, ask_all, train_copies
 from netwright.diagnosis.ranking import (
     FAILED,
     THRESHOLD,
+    UNASKED,
     Ranking,
     examine,
     of_degree,
@@ -83,7 +84,7 @@ class Diagnosis:
             return "inconclusive"
         if self.findings:
             return "findings"
-        failed = any(reason.startswith(FAILED) for reason in self.skipped.values())
+        failed = any(reason.startswith((FAILED, UNASKED)) for reason in self.skipped.values())
         return "healthy" if self.complete and self.learns and not failed else "inconclusive"
 
     @property
@@ -170,13 +171,10 @@ def diagnose(
     found = yield from _examine(evidence, tools, skipped, announce=True)
     ranking = rank(found)
     run = evidence[0].run
-    open_question = attempt == 0 or _below_the_bar(evidence[0])
-    if run is not None and open_question and not _is_settled(ranking) and tools.meter.affords(pace, COPIES):
-        evidence = yield from train_copies(
-            evidence, tools.checks, tools.engine, tools.device, tools.max_seconds
-        )
-        skipped.clear()
-        found = yield from _examine(evidence, tools, skipped, announce=False)
+    open_question = run is not None and (attempt == 0 or _below_the_bar(evidence[0]))
+    spared = _is_settled(ranking)
+    if open_question and not spared and tools.meter.affords(pace, COPIES):
+        evidence, found = yield from _with_copies(evidence, tools, skipped)
         ranking = rank(found)
     accused = of_one_run(ranking.findings, tools.checks)
     if run is not None and accused and Symptom.of(run, recipe).kind == "falls short":
@@ -188,6 +186,10 @@ def diagnose(
             ranking = rank(found)
         else:
             ranking, complete = unsaid(ranking, tools.checks), False
+    if open_question and spared and not _is_settled(ranking) and tools.meter.affords(pace, 2 * COPIES):
+        # What looked settled fell away when it was asked again.
+        evidence, found = yield from _with_copies(evidence, tools, skipped)
+        ranking = rank(found)
     yield from _announce(ranking.findings)
     ranking = _by_measurement(ranking)
     so_far = attrs.evolve(
@@ -206,9 +208,40 @@ def diagnose(
     repairs = propose(evidence[0], ranking.findings)
     settled = yield from _confirm(recipe, ranking.findings, run, repairs, tools, attempt)
     first = _settled(so_far, settled)
-    if settled.repairs or not _is_settled(ranking) or any(f.status == "confirmed" for f in first.findings):
+    if not settled.reproduced:
+        return _without_a_symptom(first, tools.checks)
+    said = {f.id for f in first.findings}
+    fallen = {f.id for f in ranking.findings if f.id not in said}
+    if settled.repairs or any(f.status == "confirmed" for f in first.findings):
         return first
-    return (yield from _asked_further(first, evidence, tools, propose, attempt))
+    if not fallen and not _is_settled(ranking):
+        return first
+    return (yield from _asked_further(first, evidence, tools, propose, attempt, fallen))
+
+
+def _with_copies(
+    evidence: Sequence[Evidence], tools: Tools, skipped: dict[str, str]
+) -> Generator[Event, None, tuple[list[Evidence], list[Finding]]]:
+    """The evidence with the altered copies that the checks ask for, and what they say of it."""
+    asked = yield from train_copies(evidence, tools.checks, tools.engine, tools.device, tools.max_seconds)
+    skipped.clear()
+    return asked, (yield from _examine(asked, tools, skipped, announce=False))
+
+
+def _without_a_symptom(found: Diagnosis, checks: Iterable[Check]) -> Diagnosis:
+    """Where fresh seeds do not show what the first run did, what is seen without any run still stands."""
+    of_runs = {c.id for c in checks if c.needs & (Needs.RUN | Needs.RANGE_TEST)}
+    standing = tuple(f for f in found.findings if f.check not in of_runs)
+    if not standing:
+        return found
+    rest = tuple(f for f in found.findings if f.check in of_runs)
+    return attrs.evolve(
+        found,
+        findings=standing,
+        considered=(*rest, *found.considered),
+        reproduced=True,
+        notes=(*found.notes, "what the first run showed did not show again on fresh seeds"),
+    )
 
 
 def _narrowed_down(recipe: Recipe, tools: Tools) -> tuple[str, ...]:
@@ -254,14 +287,15 @@ def _asked_further(
     tools: Tools,
     propose: Propose,
     attempt: int,
+    fallen: Collection[str],
 ) -> Generator[Event, None, Diagnosis]:
-    """What looked certain did not stand its trial: the experiments that were spared are made after all."""
+    """What looked certain did not stand its trial: the experiments that were spared are made after all, and
+    what the `fallen` explained has to be explained otherwise."""
     recipe, pace, plan = first.recipe, first.pace, first.plan
-    evidence = yield from train_copies(evidence, tools.checks, tools.engine, tools.device, tools.max_seconds)
-    skipped: dict[str, str] = {}
-    found = yield from _examine(evidence, tools, skipped, announce=False)
-    known = {f.id for f in (*first.findings, *first.considered)}
-    fresh = tuple(f for f in rank(found).findings if f.id not in known)
+    evidence, found = yield from _with_copies(evidence, tools, {})
+    known = {f.id for f in first.findings}
+    left = rank(f for f in found if f.id not in fallen).findings
+    fresh = tuple(f for f in left if f.id not in known)
     run = evidence[0].run
     first = attrs.evolve(first, evidence=evidence[0])
     if not fresh or run is None or pace is None or plan is None:
@@ -276,7 +310,7 @@ def _asked_further(
     return attrs.evolve(
         second,
         findings=tuple(weighed),
-        considered=(*second.considered, *first.considered),
+        considered=(*second.considered, *(f for f in first.considered if f.id not in {g.id for g in fresh})),
         reproduced=first.reproduced,
         baseline=second.baseline or first.baseline,
     )
@@ -355,8 +389,8 @@ def _settled(found: Diagnosis, settled: Confirmation) -> Diagnosis:
     are folded."""
     weighed = []
     for finding in settled.findings:
-        tried = finding.confirmation.get("repair") is not None
-        if finding.status == "suspected" and tried and not finding.also and not only_eased(finding.cause):
+        tried = finding.confirmation.get("repair") is not None and not finding.confirmation.get("gone")
+        if finding.status == "suspected" and tried and not only_eased(finding.cause):
             finding = attrs.evolve(finding, confidence=tried_in_vain(finding))
         weighed.append(finding)
     weighed.sort(key=_order)

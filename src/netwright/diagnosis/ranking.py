@@ -17,7 +17,7 @@ from netwright.runs import Evidence
 from netwright.values import CheckSkipped, Finding
 
 THRESHOLD = 0.5
-FAILED = "failed"
+FAILED, UNASKED = "failed", "needs the probe"
 OF_TRAINING = ("lr-too-high", "lr-too-low", "too-few-epochs", "batch-size")
 _UNKNOWN: dict[str, Any] = {"prior": 0.1, "ratio": 15, "severity": "warning", "explains": [], "rivals": []}
 
@@ -64,7 +64,7 @@ def examine(
             continue  # asked, and it does not apply here
         unasked = [p for p in check.probes if p not in evidence[0].probes]
         if unasked:
-            yield CheckSkipped(check.id, f"needs the probe {unasked[0]}")
+            yield CheckSkipped(check.id, f"{UNASKED} {unasked[0]}")
             continue
         reference = _reference(check)
         try:
@@ -102,7 +102,8 @@ def rank(found: Iterable[Finding]) -> Ranking:
     kept: list[Finding] = []
     folded: list[Finding] = []
     for finding in scored:
-        above = next((k for k in scored if _explains(k, finding, scored)), None)
+        same = next((k for k in kept if k.cause == finding.cause), None)  # by another sign, and likelier
+        above = same or next((k for k in scored if _explains(k, finding, scored)), None)
         if above is not None:
             note = {**finding.evidence, "explained_by": above.cause}
             folded.append(attrs.evolve(finding, evidence=note, confidence=(finding.confidence or 0.0) * 0.3))

@@ -162,6 +162,10 @@ class Operations:
             seen.add(value)
         return call.makes in self.maker
 
+    def weighted_after(self, call: Operation) -> bool:
+        """Whether some call with weights comes after `call` in the pass."""
+        return any(c.weighted for c in self.forward[self.forward.index(call) + 1 :])
+
     def named(self, *names: str) -> Iterator[Operation]:
         return (call for call in self.calls if call.name in names)
 
