@@ -10,7 +10,7 @@ from conftest import digits_data, mlp, table_data, table_mlp
 from netwright.recipe.source import shown
 
 from . import faulty
-from .cases import adam, assert_fires, cases, findings, recipe
+from .cases import adam, assert_fires, cases, findings, recipe, regression
 from .networks import Convolutional, Recurrent, Residual, Transformer, rows_of_digits, with_dropout
 
 NORMS = [
