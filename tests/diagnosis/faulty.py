@@ -303,15 +303,6 @@ class ScalesItsInputs(_Two):
         return self.head(F.relu(self.body(x.flatten(1) * (1 / 255))))
 
 
-class PooledNumber(_Two):
-    def __init__(self):
-        super().__init__(10, 1)
-
-    def forward(self, x):
-        x = F.relu(self.body(x))
-        return self.head(x.sum(1, keepdim=True).expand_as(x)).squeeze(1)
-
-
 class PooledToOne(_Two):
     def forward(self, x):
         x = F.relu(self.body(x.flatten(1)))

@@ -10,7 +10,7 @@ from conftest import digits_data, mlp, table_data, table_mlp
 from netwright.recipe.source import shown
 
 from . import faulty
-from .cases import adam, assert_fires, cases, findings, recipe, regression
+from .cases import adam, assert_fires, cases, findings, recipe
 from .networks import Convolutional, Recurrent, Residual, Transformer, rows_of_digits, with_dropout
 
 NORMS = [
@@ -140,7 +140,6 @@ MUST_FIRE = {
     },
     "less-than-simple": {
         "features pooled to one number": lambda: adam(digits_data(900), faulty.PooledToOne, epochs=8),
-        "features of a regression pooled": lambda: regression(network=faulty.PooledNumber),
         "one number of an image": lambda: adam(network=pooled_to_one, epochs=10),
         "the mean in place of the features": lambda: adam(network=ThroughTheMean, epochs=10),
     },

@@ -18,7 +18,7 @@ LOWER = Edit.set("training.lr", 0.003, "lr → 0.003")
 SCALED = Edit("standardise-inputs", {"mean": [5.0], "std": [6.0]}, "input_scaling", "inputs standardised")
 
 
-def settle(recipe, findings, repairs, symptom=None):
+def settle(recipe, findings, repairs, symptom=None, explained=()):
     run = next(item[1] for item in ENGINE.run([Job(recipe, 0)]) if isinstance(item, tuple))
     events = confirm(
         recipe,
@@ -28,6 +28,7 @@ def settle(recipe, findings, repairs, symptom=None):
         rivals=rivals_of,
         engine=ENGINE,
         seeds=[100, 101, 102, 103, 104, 105],
+        explained=explained,
     )
     while True:
         try:
@@ -106,6 +107,23 @@ def test_two_causes_of_which_neither_repair_alone_helps_are_found_as_a_pair():
     assert [f.status for f in done.findings] == ["confirmed", "confirmed"]
     assert all(f.confirmation["together"] for f in done.findings)
     assert set(map(len, done.repairs.values())) == {2}
+
+
+def test_what_was_taken_for_a_symptom_enters_the_pairs():
+    names = ["1.weight", "1.bias", "3.weight", "3.bias"]
+    free = Edit("unfreeze", {"parameters": names}, "frozen_layers", "all parameters learn")
+    anew = Edit("reinitialise", {"layers": ["1", "3"], "scheme": "kaiming"}, "initialisation", "by Kaiming")
+    recipe = nw.Recipe(digits_data(), blocked_twice, training())
+    leading = Finding("untrained-parameters", Place(attribute="frozen_layers"), confidence=0.9)
+    folded = Finding(
+        "initialisation", Place(attribute="initialisation"), confidence=0.2, check="initialisation"
+    )
+    repairs = {"untrained-parameters": [free], "initialisation": [anew]}
+    done = settle(recipe, [leading], repairs, explained=[folded])
+    assert [(f.cause, f.status) for f in done.findings] == [
+        ("untrained-parameters", "confirmed"),
+        ("initialisation", "confirmed"),
+    ]
 
 
 def test_without_a_repair_to_try_a_finding_stays_suspected(digits_recipe):

@@ -19,6 +19,13 @@ def causes(found):
     return [f.cause for f in found]
 
 
+def test_units_held_down_by_their_bias_are_no_symptom_of_the_inputs():
+    held = Finding("dead-units", evidence={"at_start": True, "bias_size": 20.0})
+    fed = Finding("dead-units", evidence={"at_start": True, "bias_size": 0.1})
+    assert causes(rank([held, Finding("input-scale")]).considered) == []
+    assert causes(rank([fed, Finding("input-scale")]).considered) == ["dead-units"]
+
+
 def test_one_cause_by_two_signs_is_said_once_by_the_likelier():
     by_comparison = Finding("capacity-too-small", evidence={"by_comparison": True}, check="less-than-simple")
     ranking = rank([by_comparison, Finding("capacity-too-small", check="capacity-too-small")])

@@ -13,7 +13,7 @@ from netwright.catalogue import Needs, check
 from netwright.recipe import decisions
 from netwright.recipe.task import UNIT_LOSSES
 from netwright.runs import Evidence
-from netwright.runs.calls import OVER_AN_AXIS, RECURRENT
+from netwright.runs.calls import RECURRENT
 from netwright.values import Finding
 
 ONE_CLASS, GAP = 0.97, 0.1
@@ -203,9 +203,8 @@ def simple_models_do_better(evidence: Evidence) -> Iterator[Finding]:
     a call that makes a single number of each sample, (B, 1), and that no way from the inputs to the outputs
     leads past.
     Threshold: 0.15 more skill for the simple model, and a training skill under 0.8 when the training came to
-    rest. Where the signal of more than two classes goes through a single number a sample, or is pooled to one
-    before further weights, any more skill will do, and it is said to collapse there; else the network cannot
-    represent what is needed.
+    rest. Where the signal of more than two classes goes through a single number a sample, any more skill will
+    do, and it is said to collapse there; else the network cannot represent what is needed.
     Source: Karpathy, A Recipe for Training Neural Networks (2019), 'get dumb baselines'.
     """
     assert evidence.batch is not None and evidence.data is not None
@@ -213,9 +212,7 @@ def simple_models_do_better(evidence: Evidence) -> Iterator[Finding]:
     operations, size = evidence.batch.operations, evidence.batch.size
     path = [c for c in operations.forward if c.shape and c.shape[0] == size and c.makes != operations.output]
     narrow = next((c for c in path if math.prod(c.shape[1:]) == 1 and operations.all_through(c)), None)
-    # A number that is the answer of a regression is no bottleneck; a pooling to one before more weights is.
-    pooled = narrow is not None and narrow.name in OVER_AN_AXIS and operations.weighted_after(narrow)
-    collapses = narrow is not None and (evidence.data.task.classes > 2 or pooled)
+    collapses = narrow is not None and evidence.data.task.classes > 2
     surpassed = answer.best >= max(0.0, val) + 0.15 and answer.best >= answer.by_chance + 0.15
     if not (surpassed and _at_rest_below(evidence)) and not (collapses and answer.best > val):
         return

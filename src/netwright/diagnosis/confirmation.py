@@ -25,7 +25,7 @@ LONGER = 3
 CURVE = 60
 # Of a cause of degree: what its repair must gain of the way from trivial to perfect, and of the skill.
 MATTERS, MATTERS_OF_SKILL = 0.03, 0.06
-CANDIDATES, RIVALS, PAIRED = 3, 2, 3
+CANDIDATES, RIVALS, PAIRED = 3, 2, 4
 # The place of the seed that chooses among changes: one that chose by their score has no part in deciding, and
 # is the one whose run is known already.
 CHOOSER = {"diverges": 0, "does not learn": 0, "falls short": SEEDS}
@@ -66,6 +66,7 @@ def confirm(
     device: str = "cpu",
     most: int = 3,
     max_seconds: float | None = None,
+    explained: Sequence[Finding] = (),
 ) -> Generator[Event, None, Confirmation]:
     """Settle the status of the leading findings (METHOD: 'What confirmed takes').
 
@@ -75,7 +76,8 @@ def confirm(
     easily taken for it. The same seeds serve the unchanged recipe, the repair, a sham of equal cost and the
     rival's repair. A change is looked at on one seed; only what does something there gets the others, and
     where a score decides, that one, which chose the change, has no part in it.
-    What is to be shown *not* to make the symptom go is done with as soon as one seed shows it.
+    What is to be shown *not* to make the symptom go is done with as soon as one seed shows it. What was
+    taken for symptoms of the leading findings, `explained`, enters the pairs.
     """
     repairs = functools.cache(repairs)  # each answer builds networks, and is asked for again and again
     leading = [f for f in findings if repairs(f.cause)][:most]
@@ -105,12 +107,13 @@ def confirm(
             break  # one is confirmed: it is applied and the network diagnosed again before the next
     alone = any(f.confirmation.get("gone") for f in settled.values())
     if not cures and not alone:  # one that goes with another cause's repair as well is no pair
-        extra = [Finding(cause, confidence=0.0) for f in leading[:1] for cause in rivals(f.cause)]
+        extra = [*explained, *(Finding(c, confidence=0.0) for f in leading[:1] for c in rivals(f.cause))]
         known = {f.cause for f in leading}
         entered = [*leading, *(f for f in extra if f.cause not in known and repairs(f.cause))][:PAIRED]
         yield from _try_pairs(arms, stages, entered, shams, repairs, settled, cures)
     full = arms.known((), recipe.settings.epochs)
-    return Confirmation(tuple(settled.get(f.id, f) for f in findings), cures, reproduced=True, baseline=full)
+    told = [*findings, *(f for f in explained if f.id in settled)]
+    return Confirmation(tuple(settled.get(f.id, f) for f in told), cures, reproduced=True, baseline=full)
 
 
 def _stages(recipe: Recipe, symptom: Symptom, baseline: _Arm) -> list[Symptom] | None:

@@ -205,8 +205,9 @@ def diagnose(
     if not ranking.findings or run is None or not _affords_confirmation(tools, pace, plan, run, recipe):
         return so_far
     yield StageStarted("diagnosis", f"confirming {ranking.findings[0].cause}")
-    repairs = propose(evidence[0], ranking.findings)
-    settled = yield from _confirm(recipe, ranking.findings, run, repairs, tools, attempt)
+    explained = tuple(f for f in ranking.considered if f.evidence.get("explained_by"))
+    repairs = propose(evidence[0], (*ranking.findings, *explained))
+    settled = yield from _confirm(recipe, ranking.findings, run, repairs, tools, attempt, explained)
     first = _settled(so_far, settled)
     if not settled.reproduced:
         return _without_a_symptom(first, tools.checks)
@@ -263,7 +264,13 @@ def _narrowed_down(recipe: Recipe, tools: Tools) -> tuple[str, ...]:
 
 
 def _confirm(
-    recipe: Recipe, findings: Sequence[Finding], run: Run, repairs: Repairs, tools: Tools, attempt: int
+    recipe: Recipe,
+    findings: Sequence[Finding],
+    run: Run,
+    repairs: Repairs,
+    tools: Tools,
+    attempt: int,
+    explained: Sequence[Finding] = (),
 ) -> Generator[Event, None, Confirmation]:
     """The leading findings put to trial on the attempt's own seeds, at the horizon of what `run` showed."""
     return (
@@ -277,6 +284,7 @@ def _confirm(
             seeds=[*tools.seeds.reproducing(SEEDS, attempt), run.seed],
             device=tools.device,
             max_seconds=tools.max_seconds,
+            explained=explained,
         )
     )
 
@@ -399,7 +407,7 @@ def _settled(found: Diagnosis, settled: Confirmation) -> Diagnosis:
     return attrs.evolve(
         found,
         findings=kept,
-        considered=(*below, *found.considered),
+        considered=(*below, *(f for f in found.considered if f.id not in {g.id for g in weighed})),
         repairs=settled.repairs,
         baseline=settled.baseline,
         reproduced=settled.reproduced,

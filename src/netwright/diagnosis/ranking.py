@@ -121,6 +121,8 @@ def _explains(cause: Finding, symptom: Finding, scored: Sequence[Finding]) -> bo
         return False
     if cause.cause in OF_TRAINING and symptom.evidence.get("at_start"):
         return False
+    if symptom.cause == "dead-units" and symptom.evidence.get("bias_size", 0.0) > 1:
+        return cause.cause == "initialisation"  # whatever comes in, it starts below the rectifier's edge
     if symptom.cause not in _entry(cause)["explains"]:
         return False
     # Two causes that explain each other: the likelier one stands, which `scored` has first.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import stdtrit
 
 from netwright.catalogue import Idea
 from netwright.diagnosis import Diagnosis, Tools, diagnose
@@ -84,17 +86,34 @@ def _confirmed_repairs(
             edits,
             " and ".join(e.label for e in edits),
         )
-        seeds = tools.seeds.confirming(
-            number, 5
-        )  # fresh ones: those that confirmed have chosen the repair too
+        # Fresh seeds: those that confirmed have chosen the repair too.
+        seeds = tools.seeds.confirming(number, _seeds_for(finding))
         judged = yield from claim(
             state.current, contender, engine=tools.engine, seeds=seeds,
             ledger=state.ledger, device=tools.device,
         )  # fmt: skip
-        kept = keep(state, judged, settles=_settles(finding)) or kept
+        kept = keep(state, judged, settles=_settles(finding) or _excludes_zero(judged.verdict)) or kept
         if kept:
             break
     return kept
+
+
+def _seeds_for(finding: Finding) -> int:
+    """As many as the effect that confirmed the finding asks for, by its spread over those seeds."""
+    told = finding.confirmation
+    effect, low = told.get("effect"), told.get("low")
+    if _settles(finding) or effect is None or low is None or not math.isfinite(low):
+        return 5
+    count = int(told.get("seeds") or 5)
+    spread = (effect - low) / float(stdtrit(count - 1, 0.975)) * math.sqrt(count)
+    return seeds_needed(effect, spread)
+
+
+def _excludes_zero(verdict: Verdict) -> bool:
+    """Whether both intervals exclude 0: the repair of a confirmed cause is then kept, also where the
+    correction over the whole run leaves the verdict open; elimination and the end decide."""
+    low, low_samples = verdict.low, verdict.low_samples
+    return low is not None and low > 0 and (low_samples is None or low_samples > 0)
 
 
 def _settles(finding: Finding) -> bool:
@@ -112,7 +131,9 @@ def _race_ideas(
     number: int,
 ) -> Generator[Event, None, bool]:
     """Screen all that applies, shorter first where the budget asks for it; confirm the few that lead."""
-    entered = contenders(ideas, state.current, Situation(found.evidence, found.findings), state.tried)
+    # What was taken for a symptom may be a cause of its own: its repairs race too.
+    known = (*found.findings, *(f for f in found.considered if f.evidence.get("explained_by")))
+    entered = contenders(ideas, state.current, Situation(found.evidence, known), state.tried)
     reserve = reserved(state) + 2 * FINAL_SEEDS
     epochs, full = state.current.settings.epochs, state.current.settings.epochs
     share = 1.0
