@@ -300,12 +300,13 @@ def _asked_further(
     """What looked certain did not stand its trial: the experiments that were spared are made after all, and
     what the `fallen` explained has to be explained otherwise."""
     recipe, pace, plan = first.recipe, first.pace, first.plan
-    evidence, found = yield from _with_copies(evidence, tools, {})
+    skipped: dict[str, str] = {}
+    evidence, found = yield from _with_copies(evidence, tools, skipped)
     known = {f.id for f in first.findings}
     left = rank(f for f in found if f.id not in fallen).findings
     fresh = tuple(f for f in left if f.id not in known)
     run = evidence[0].run
-    first = attrs.evolve(first, evidence=evidence[0])
+    first = attrs.evolve(first, evidence=evidence[0], skipped=skipped)
     if not fresh or run is None or pace is None or plan is None:
         return first
     if not _affords_confirmation(tools, pace, plan, run, recipe):
