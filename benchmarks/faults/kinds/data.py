@@ -124,7 +124,7 @@ def validation_in_training(s: Script, share: float) -> Script:
 def target_among_features(s: Script, noise: float) -> Script:
     """A column that is made from the target came along."""
     only_if(s.facts["kind"] == "table", "no columns")
-    only_if(s.facts["width"] != s.facts["shape"][0], "which layer reads the inputs cannot be told by its width")
+    only_if(s.facts["width"] != s.facts["shape"][0], "the layer that reads the inputs cannot be told")
     s = _one_more_input(s)
     return s.after(
         "load",
