@@ -143,11 +143,6 @@ def test_constant_columns_do_not_count_and_many_count_by_their_variance():
     assert make_metric("r2", Task("regression", 20), many, "mse").score(guess, many) > 0.99
 
 
-def test_as_many_targets_as_an_image_has_pixels_are_scored():
-    pixels = torch.rand(30_000, 784)  # more numbers than torch takes a quantile of
-    assert make_metric("r2", Task("regression", 784), pixels, "mse").score(pixels[:9], pixels[:9]) == 1
-
-
 def test_r2_is_0_for_the_training_mean_and_1_for_the_targets():
     targets = torch.linspace(-3, 5, 50)
     metric = make_metric(None, Task("regression", 1), targets, "mse")

@@ -252,7 +252,7 @@ def _weights(targets: Tensor) -> Tensor:
 
 def _without_giants(values: Tensor) -> Tensor:
     """(N, K) with NaN for the few numbers ten times as far from the median as 98 % of their column: next to
-    them every answer would look perfect. Many columns are one quantity in many places, and left as they are."""
+    them every answer would look perfect. Many columns are one quantity in many places: they stay."""
     if values.shape[1] > FEW_OUTPUTS:
         return values
     away = (values - values.nanmedian(0).values).abs()
