@@ -31,6 +31,7 @@ def test_one_cause_by_two_signs_is_said_once_by_the_likelier():
     ranking = rank([by_comparison, Finding("capacity-too-small", check="capacity-too-small")])
     assert [f.check for f in ranking.findings] == ["capacity-too-small"]
     assert [f.check for f in ranking.considered] == ["less-than-simple"]
+    assert "explained_by" not in ranking.considered[0].evidence  # a cause is no symptom of itself
 
 
 def test_a_symptom_is_folded_under_its_cause_and_says_so():

@@ -85,8 +85,10 @@ def confirm(
         return Confirmation(tuple(findings), {}, reproduced=True)
     arms = _Arms(recipe, engine, list(seeds), device, max_seconds)
     # That it falls short is decided beside the repair: until one promises something, one seed is enough.
-    short = symptom.kind == "falls short"
-    baseline = yield from arms.run((), symptom.epochs, "unchanged", *((1, SEEDS) if short else (SEEDS,)))
+    if symptom.kind == "falls short":
+        baseline = yield from arms.run((), symptom.epochs, "unchanged", 1, CHOOSER[symptom.kind])
+    else:
+        baseline = yield from arms.run((), symptom.epochs, "unchanged", SEEDS)
     if baseline is None:
         return Confirmation(tuple(findings), {}, reproduced=False)
     stages = _stages(recipe, symptom, baseline)

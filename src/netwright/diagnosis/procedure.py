@@ -211,8 +211,8 @@ def diagnose(
     first = _settled(so_far, settled)
     if not settled.reproduced:
         return _without_a_symptom(first, tools.checks)
-    said = {f.id for f in first.findings}
-    fallen = {f.id for f in ranking.findings if f.id not in said}
+    said = {f.cause for f in first.findings}
+    fallen = {f.cause for f in ranking.findings if f.cause not in said}
     if settled.repairs or any(f.status == "confirmed" for f in first.findings):
         return first
     if not fallen and not _is_settled(ranking):
@@ -303,7 +303,7 @@ def _asked_further(
     skipped: dict[str, str] = {}
     evidence, found = yield from _with_copies(evidence, tools, skipped)
     known = {f.id for f in first.findings}
-    left = rank(f for f in found if f.id not in fallen).findings
+    left = rank(f for f in found if f.cause not in fallen).findings
     fresh = tuple(f for f in left if f.id not in known)
     run = evidence[0].run
     first = attrs.evolve(first, evidence=evidence[0], skipped=skipped)

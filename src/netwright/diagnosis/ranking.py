@@ -102,8 +102,10 @@ def rank(found: Iterable[Finding]) -> Ranking:
     kept: list[Finding] = []
     folded: list[Finding] = []
     for finding in scored:
-        same = next((k for k in kept if k.cause == finding.cause), None)  # by another sign, and likelier
-        above = same or next((k for k in scored if _explains(k, finding, scored)), None)
+        if any(k.cause == finding.cause for k in kept):  # said by another sign already, and likelier
+            folded.append(finding)
+            continue
+        above = next((k for k in scored if _explains(k, finding, scored)), None)
         if above is not None:
             note = {**finding.evidence, "explained_by": above.cause}
             folded.append(attrs.evolve(finding, evidence=note, confidence=(finding.confidence or 0.0) * 0.3))
