@@ -114,6 +114,7 @@ MUST_FIRE = {
         "one step of eight": lambda: adam(rows_of_digits(), faulty.OneStepOnly, epochs=1),
         "nothing": lambda: recipe(network=faulty.Blind),
         "a factor of a thousandth": lambda: recipe(network=faulty.NearlyShut),
+        "a division by a thousand": lambda: recipe(network=faulty.DividedAway),
         "what is overwritten": lambda: recipe(network=faulty.Overwrites),
         "the first state": lambda: adam(rows_of_digits(), faulty.ReadsOneStep, epochs=1),
         "the last three of eight columns": lambda: recipe(network=faulty.LeavesOutColumns),

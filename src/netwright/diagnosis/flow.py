@@ -351,10 +351,12 @@ def inputs_that_do_not_reach_the_output(evidence: Evidence) -> Iterator[Finding]
             f" {answer.idle:.0%} of them all, have no influence on the output."
         )
     elif (shut := _shut_gate(evidence)) is not None:
-        by = shut.settings["by"]
         place = evidence.call_place(shut, "network")
-        numbers["factor"] = by
-        text = f"Everything that the input says is multiplied by {by:g} on its way: next to nothing is left."
+        numbers["factor"] = shut.factor
+        text = (
+            f"Everything that the input says is multiplied by {shut.factor:g} on its way: next to nothing is"
+            " left."
+        )
     elif answer.share_used < 0.25:
         text = f"Only {answer.share_used:.0%} of the input values have any influence on the output."
     else:
@@ -369,8 +371,7 @@ def _shut_gate(evidence: Evidence) -> Operation | None:
     assert evidence.batch is not None
     operations = evidence.batch.operations
     for call in operations.forward:
-        small = abs(call.settings.get("by", 1.0)) <= SHUT and len(call.reads) == 1
-        if small and call.name in ("mul", "rmul", "imul") and operations.all_through(call):
+        if call.factor is not None and abs(call.factor) <= SHUT and operations.all_through(call):
             inside = any(True for _ in operations.before(call, lambda c: not c.weighted))
             if inside and operations.weighted_after(call):
                 return call

@@ -327,7 +327,7 @@ def without_the_feature(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
 def without_the_shared(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """Training samples that are in validation as well are left out of training.
 
-    Source: Kapoor and Narayanan, Leakage and the reproducibility crisis (2023), section 3, 'duplicates'.
+    Source: Kapoor and Narayanan, Leakage and the reproducibility crisis (2023), on duplicates.
     """
     what = "samples that are in validation too"
     yield from _dropped(recipe, situation, ("leakage",), what, "training_rows")

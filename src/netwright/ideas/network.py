@@ -95,7 +95,7 @@ def orthogonal_initialisation(recipe: Recipe, situation: Situation) -> Iterator[
 def orthogonal_recurrence(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """Orthogonal weights and biases of zero in recurrent layers, which neither grow nor shrink a state.
 
-    Source: Henaff et al., Recurrent Orthogonal Networks and Long-Memory Tasks (2016), section 2.
+    Source: Henaff et al., Recurrent Orthogonal Networks and Long-Memory Tasks (2016).
     """
     if not situation.names("exploding-gradient") and not situation.names("vanishing-gradient"):
         return

@@ -10,26 +10,12 @@ from netwright.diagnosis.probing import builds
 from netwright.ideas.forward import operations_of, rewrite
 from netwright.ideas.situation import Situation
 from netwright.recipe import Recipe
-from netwright.runs import Operation
+from netwright.runs.calls import OVER_AN_AXIS
 from netwright.values import Edit
 
-SHUT = 0.1
-REDUCING = ("mean", "sum", "amax", "amin", "max", "min", "prod", "logsumexp")
+WEAK = 0.1
+REDUCING = OVER_AN_AXIS - {"softmax", "log_softmax", "softmin", "cumsum"}
 HIDDEN_UNITS = 64
-
-
-def _on_the_way(situation: Situation) -> tuple[Operation, ...]:
-    """The calls of forward that the output depends on."""
-    operations = operations_of(situation)
-    if operations.output is None:
-        return operations.forward
-    reached, waiting = set[int](), [operations.output]
-    while waiting:
-        value = waiting.pop()
-        if value not in reached and value in operations.maker:
-            waiting.extend(operations.maker[value].reads)
-        reached.add(value)
-    return tuple(c for c in operations.forward if c.makes in reached)
 
 
 def _runs(recipe: Recipe, *edits: Edit) -> Iterator[Edit]:
@@ -43,7 +29,7 @@ def nothing_overwritten(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
 
     Source: PyTorch documentation, Tensor views and in-place assignment by index.
     """
-    calls = [c for c in _on_the_way(situation) if c.name == "setitem" and len(c.reads) == 1]
+    calls = [c for c in operations_of(situation).on_the_way() if c.name == "setitem" and len(c.reads) == 1]
     if calls and situation.names("ignores-input"):
         yield from _runs(recipe, rewrite(calls, "identity", "network", "nothing overwritten in forward"))
 
@@ -52,12 +38,13 @@ def nothing_overwritten(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
 def gate_open(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """No multiplication by a constant that leaves a tenth of the signal or less.
 
-    Source: He et al., Identity Mappings in Deep Residual Networks (2016), section 4, on scaled shortcuts.
+    Source: He et al., Identity Mappings in Deep Residual Networks (2016), section 3.1, on scaled shortcuts.
     """
-    shut = [c for c in _on_the_way(situation) if abs(c.settings.get("by", 1.0)) <= SHUT and len(c.reads) == 1]
-    calls = [c for c in shut if c.name in ("mul", "rmul", "imul")]
+    calls = [
+        c for c in operations_of(situation).on_the_way() if c.factor is not None and abs(c.factor) <= WEAK
+    ]
     if calls and any(situation.names(c) for c in ("ignores-input", "vanishing-gradient")):
-        label = f"no factor of {calls[0].settings['by']:g} in forward"
+        label = f"no factor of {calls[0].factor:g} in forward"
         yield from _runs(recipe, rewrite(calls, "identity", "network", label))
 
 
@@ -70,7 +57,7 @@ def every_position(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """
     if not situation.names("ignores-input"):
         return
-    for call in _on_the_way(situation):
+    for call in operations_of(situation).on_the_way():
         picked = call.settings.get("picked") or {}
         if call.name == "getitem" and call.settings.get("sliced"):
             yield from _runs(recipe, rewrite([call], "identity", "network", "all positions, not a slice"))
@@ -91,7 +78,7 @@ def features_kept_apart(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     operations, batch = operations_of(situation), situation.evidence.batch
     if batch is None or not (situation.names("collapse") or situation.names("ignores-input")):
         return
-    for call in _on_the_way(situation):
+    for call in operations_of(situation).on_the_way():
         one = call.shape[:1] == (batch.size,) and all(n == 1 for n in call.shape[1:])
         if call.name in REDUCING and one and operations.all_through(call):
             label = f"no {call.name} over the features"
@@ -106,7 +93,7 @@ def samples_stay_apart(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """
     if not situation.names("batch-leak"):
         return
-    for call in _on_the_way(situation):
+    for call in operations_of(situation).on_the_way():
         if call.name in MOVES:
             label = f"no {call.name} of the samples' axis"
             yield from _runs(recipe, rewrite([call], "identity", "network", label))

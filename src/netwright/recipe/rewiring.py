@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from netwright.catalogue import edit
-from netwright.recipe.edits import Wrapper, core, find_layer, leaves, replace_layer
+from netwright.recipe.edits import Wrapper, core, find_layer, leaves
 from netwright.recipe.streams import seeded
 from netwright.recipe.training import Training
 from netwright.values import Edit, UserError
@@ -331,18 +331,6 @@ def fill_code(
 def together(*, edits: Sequence[Mapping[str, Any]]) -> tuple[Edit, ...]:
     """Several edits that only make sense as one."""
     return tuple(Edit(e["kind"], e["parameters"]) for e in edits)
-
-
-@edit("hidden-layer", on="network")
-def hidden_layer(network: nn.Module, *, layer: str, width: int, seed: int = 0) -> nn.Module:
-    """A hidden layer of `width` rectified units before the named linear layer, both initialised anew."""
-    old = find_layer(network, layer)
-    if not isinstance(old, nn.Linear):
-        raise UserError(f"edit: layer {layer!r} is a {type(old).__name__}, not a Linear")
-    with seeded(seed, "initialisation", "hidden-layer", layer):
-        hidden = nn.Linear(old.in_features, width)
-        last = nn.Linear(width, old.out_features, bias=getattr(old, "bias", None) is not None)
-    return replace_layer(network, layer, nn.Sequential(hidden, nn.ReLU(), last))
 
 
 _WIDTHS: dict[type[nn.Module], tuple[str, str]] = {

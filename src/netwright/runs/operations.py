@@ -47,9 +47,9 @@ _MOST = 20_000
 class Operation:
     """One call. `reads` and `makes` number the values of the pass; `parameters` are those it was given by
     name; `settings` holds `dim`, `p`, `training` and the like where the call has them, `by`, the number that
-    it multiplies with, `picked`, the axes along which it takes a single place, with that place, and `sliced`,
-    whether it takes a stretch of some axis; writing
-    into a part of a value (`setitem`) makes a new one. `cuts` says that
+    it multiplies with or divides by, `picked`, the axes along which it takes a single place, with that place,
+    and `sliced`, whether it takes a stretch of some axis; writing into a part of a value (`setitem`) makes a
+    new one. `cuts` says that
     what it read had a gradient and what it made has none; a call that leaves torch (`item`, `numpy`) makes
     value -1. `nth` counts the calls of the same name since the network was entered, from 0, and is -1 for
     one that an edit put there. `hidden` says that it multiplies by a parameter that the network does not
@@ -83,6 +83,14 @@ class Operation:
         if self.name in SCALING or self.name in MATMUL:
             return len(self.reads) < 2  # by a constant or a parameter
         return False
+
+    @property
+    def factor(self) -> float | None:
+        """The constant by which it multiplies what it reads; `None` for any other call."""
+        by = self.settings.get("by")
+        if by is None or len(self.reads) != 1 or self.name not in SCALING or self.name == "rtruediv":
+            return None
+        return by if "mul" in self.name else 1 / by if by else None
 
     @property
     def shapes_only(self) -> bool:
@@ -161,6 +169,18 @@ class Operations:
                 waiting.extend(made.reads[:1] if made.name.endswith("_as") else made.reads)
             seen.add(value)
         return call.makes in self.maker
+
+    def on_the_way(self) -> tuple[Operation, ...]:
+        """The network's calls that its output depends on, in their order."""
+        if self.output is None:
+            return self.forward
+        reached, waiting = set[int](), [self.output]
+        while waiting:
+            value = waiting.pop()
+            if value not in reached and value in self.maker:
+                waiting.extend(self.maker[value].reads)
+            reached.add(value)
+        return tuple(c for c in self.forward if c.makes in reached)
 
     def weighted_after(self, call: Operation) -> bool:
         """Whether some call with weights comes after `call` in the pass."""
