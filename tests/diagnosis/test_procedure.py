@@ -9,7 +9,7 @@ import netwright as nw
 from conftest import digits_data, mlp, training
 from netwright.catalogue import Check, Needs
 from netwright.diagnosis import THRESHOLD, Diagnosis, Tools, diagnose, probing
-from netwright.diagnosis.procedure import _without_a_symptom, tried_in_vain
+from netwright.diagnosis.conclusion import tried_in_vain, without_a_symptom
 from netwright.runs import Clocks, Evidence
 from netwright.trials import InlineEngine, Meter, Seeds
 from netwright.values import Budget, Edit, Finding
@@ -155,9 +155,9 @@ def test_what_is_seen_without_a_run_stands_where_fresh_seeds_do_not_show_the_sym
     checks = accuses("loss-output-mismatch"), accuses("lr-too-high", needs=Needs.RUN)
     findings = tuple(Finding(c.id, check=c.id, confidence=0.9) for c in checks)
     found = Diagnosis(None, Evidence(), findings, (), {}, None, None, reproduced=False)
-    left = _without_a_symptom(found, checks)
+    left = without_a_symptom(found, checks)
     assert [f.cause for f in left.findings] == ["loss-output-mismatch"]
     assert [f.cause for f in left.considered] == ["lr-too-high"]
     assert left.outcome == "findings" and left.notes
     alone = attrs.evolve(found, findings=findings[1:])
-    assert _without_a_symptom(alone, checks).outcome == "inconclusive"
+    assert without_a_symptom(alone, checks).outcome == "inconclusive"

@@ -4,9 +4,9 @@ In comes evidence, out go findings with confidence and status. One file holds on
 function one check. This room knows no idea: the repairs that a confirmation tries are handed to it as edits.
 """
 
+from netwright.diagnosis.conclusion import Diagnosis
 from netwright.diagnosis.confirmation import Confirmation, confirm
 from netwright.diagnosis.procedure import (
-    Diagnosis,
     Tools,
     diagnose,
     diagnose_all,

@@ -3,13 +3,19 @@ affords."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 
 import attrs
-from attrs import field, frozen
 
 from netwright.catalogue import Check, Needs
+from netwright.diagnosis.conclusion import (
+    Diagnosis,
+    by_measurement,
+    by_weight,
+    is_settled,
+    settled_by,
+    without_a_symptom,
+)
 from netwright.diagnosis.confirmation import SEEDS, Confirmation, Repairs, confirm
 from netwright.diagnosis.gathering import (
     Tools,
@@ -20,17 +26,12 @@ from netwright.diagnosis.gathering import (
 )
 from netwright.diagnosis.probing import TRAININGS, ask_all, train_copies
 from netwright.diagnosis.ranking import (
-    FAILED,
-    THRESHOLD,
-    UNASKED,
-    Ranking,
     examine,
     of_degree,
-    only_eased,
     rank,
     rivals_of,
 )
-from netwright.diagnosis.repetition import UNSAID, ask_another_run, of_one_run, unsaid
+from netwright.diagnosis.repetition import ask_another_run, of_one_run, unsaid
 from netwright.diagnosis.symptom import Symptom
 from netwright.recipe import Recipe, user_code
 from netwright.runs import Evidence, Run, data_evidence
@@ -51,53 +52,9 @@ from netwright.values import (
 
 OF_DATA = Needs.DATA | Needs.PARTS | Needs.RECIPE
 CONFIRMATION_RUNS, COPIES = 13, 4
-COUNTED = "Counted in the data: a fault of what judges is not shown by a score that rises."
-SURE, BY_HEART, GOOD = 0.75, 0.9, 0.9
-LITTLE = 0.03  # of the score
+BY_HEART, GOOD = 0.9, 0.9
 MUCH = 0.15  # of the way to perfect: what a repaired recipe could still gain is mostly no fault of the user's
 Propose = Callable[[Evidence, tuple[Finding, ...]], Repairs]
-
-
-@frozen(eq=False)
-class Diagnosis:
-    """What was found in one recipe. `repairs` holds, by finding, the edits that confirmed it; `baseline` the
-    runs on the reproducing seeds; `trainable` is false where the unchanged recipe cannot take a step."""
-
-    recipe: Recipe
-    evidence: Evidence
-    findings: tuple[Finding, ...]
-    considered: tuple[Finding, ...]
-    skipped: Mapping[str, str]
-    plan: Plan | None
-    pace: Pace | None
-    repairs: Mapping[str, Sequence[Any]] = field(factory=dict)
-    baseline: tuple[Run, ...] = ()
-    trainable: bool = True
-    reproduced: bool = True
-    complete: bool = False
-    notes: tuple[str, ...] = ()
-
-    @property
-    def outcome(self) -> str:
-        """`findings`, `healthy` (every applicable check ran, none fired), or `inconclusive`."""
-        if not self.reproduced:
-            return "inconclusive"
-        if self.findings:
-            return "findings"
-        failed = any(reason.startswith((FAILED, UNASKED)) for reason in self.skipped.values())
-        return "healthy" if self.complete and self.learns and not failed else "inconclusive"
-
-    @property
-    def learns(self) -> bool:
-        """Whether the run of the unchanged recipe fits its own training data to some degree: one that does
-        not is not healthy, even where no check says why. Of a task of the user's own nobody knows what its
-        metric gives for nothing learnt: there only a loss that stops being finite tells."""
-        run = self.evidence.run
-        if run is None:
-            return True
-        if self.recipe.yardstick.task.name == "custom":
-            return not run.diverged
-        return Symptom.of(run, self.recipe).kind == "falls short"
 
 
 def scan(
@@ -172,7 +129,7 @@ def diagnose(
     ranking = rank(found)
     run = evidence[0].run
     open_question = run is not None and (attempt == 0 or _below_the_bar(evidence[0]))
-    spared = _is_settled(ranking)
+    spared = is_settled(ranking)
     if open_question and not spared and tools.meter.affords(pace, COPIES):
         evidence, found = yield from _with_copies(evidence, tools, skipped)
         ranking = rank(found)
@@ -186,12 +143,12 @@ def diagnose(
             ranking = rank(found)
         else:
             ranking, complete = unsaid(ranking, tools.checks), False
-    if open_question and spared and not _is_settled(ranking) and tools.meter.affords(pace, 2 * COPIES):
+    if open_question and spared and not is_settled(ranking) and tools.meter.affords(pace, 2 * COPIES):
         # What looked settled fell away when it was asked again.
         evidence, found = yield from _with_copies(evidence, tools, skipped)
         ranking = rank(found)
     yield from _announce(ranking.findings)
-    ranking = _by_measurement(ranking)
+    ranking = by_measurement(ranking)
     so_far = attrs.evolve(
         so_far,
         evidence=evidence[0],
@@ -208,14 +165,14 @@ def diagnose(
     explained = tuple(f for f in ranking.considered if f.evidence.get("explained_by"))
     repairs = propose(evidence[0], (*ranking.findings, *explained))
     settled = yield from _confirm(recipe, ranking.findings, run, repairs, tools, attempt, explained)
-    first = _settled(so_far, settled)
+    first = settled_by(so_far, settled)
     if not settled.reproduced:
-        return _without_a_symptom(first, tools.checks)
+        return without_a_symptom(first, tools.checks)
     said = {f.cause for f in first.findings}
     fallen = {f.cause for f in ranking.findings if f.cause not in said}
     if settled.repairs or any(f.status == "confirmed" for f in first.findings):
         return first
-    if not fallen and not _is_settled(ranking):
+    if not fallen and not is_settled(ranking):
         return first
     return (yield from _asked_further(first, evidence, tools, propose, attempt, fallen))
 
@@ -227,22 +184,6 @@ def _with_copies(
     asked = yield from train_copies(evidence, tools.checks, tools.engine, tools.device, tools.max_seconds)
     skipped.clear()
     return asked, (yield from _examine(asked, tools, skipped, announce=False))
-
-
-def _without_a_symptom(found: Diagnosis, checks: Iterable[Check]) -> Diagnosis:
-    """Where fresh seeds do not show what the first run did, what is seen without any run still stands."""
-    of_runs = {c.id for c in checks if c.needs & (Needs.RUN | Needs.RANGE_TEST)}
-    standing = tuple(f for f in found.findings if f.check not in of_runs)
-    if not standing:
-        return found
-    rest = tuple(f for f in found.findings if f.check in of_runs)
-    return attrs.evolve(
-        found,
-        findings=standing,
-        considered=(*rest, *found.considered),
-        reproduced=True,
-        notes=(*found.notes, "what the first run showed did not show again on fresh seeds"),
-    )
 
 
 def _narrowed_down(recipe: Recipe, tools: Tools) -> tuple[str, ...]:
@@ -314,8 +255,8 @@ def _asked_further(
     yield from _announce(fresh)
     repairs = propose(evidence[0], (*fresh, *first.findings))
     settled = yield from _confirm(recipe, fresh, run, repairs, tools, attempt)
-    second = _settled(attrs.evolve(first, considered=()), settled)
-    weighed = sorted((*second.findings, *first.findings), key=_order)
+    second = settled_by(attrs.evolve(first, considered=()), settled)
+    weighed = sorted((*second.findings, *first.findings), key=by_weight)
     return attrs.evolve(
         second,
         findings=tuple(weighed),
@@ -323,23 +264,6 @@ def _asked_further(
         reproduced=first.reproduced,
         baseline=second.baseline or first.baseline,
     )
-
-
-def _order(finding: Finding) -> tuple[bool, bool, float]:
-    """Faults of the yardstick first, then what is confirmed, then the most probable."""
-    counted = finding.status == "confirmed" and bool(finding.evidence.get("measured"))
-    return (not counted, finding.status != "confirmed", -(finding.confidence or 0.0))
-
-
-def _by_measurement(ranking: Ranking) -> Ranking:
-    """Faults of the yardstick are confirmed by having been counted, never by a score that rises."""
-
-    def confirmed(finding: Finding) -> Finding:
-        if not finding.evidence.get("measured") or (finding.confidence or 0.0) < THRESHOLD:
-            return finding
-        return attrs.evolve(finding, status="confirmed", confirmation={"sentence": COUNTED})
-
-    return Ranking(tuple(map(confirmed, ranking.findings)), ranking.considered)
 
 
 def _affords_confirmation(tools: Tools, pace: Pace, plan: Plan, run: Run, recipe: Recipe) -> bool:
@@ -393,28 +317,6 @@ def _gains(finding: Finding, recipe: Recipe) -> float:
     return float(finding.confirmation.get("effect") or 0.0) / abs(metric.perfect - metric.trivial)
 
 
-def _settled(found: Diagnosis, settled: Confirmation) -> Diagnosis:
-    """The confirmed first; what was tried in vain falls below the threshold; symptoms of a confirmed cause
-    are folded."""
-    weighed = []
-    for finding in settled.findings:
-        tried = finding.confirmation.get("repair") is not None and not finding.confirmation.get("gone")
-        if finding.status == "suspected" and tried and not only_eased(finding.cause):
-            finding = attrs.evolve(finding, confidence=tried_in_vain(finding))
-        weighed.append(finding)
-    weighed.sort(key=_order)
-    kept = tuple(f for f in weighed if f.status != "refuted" and (f.confidence or 0.0) >= THRESHOLD)
-    below = tuple(f for f in weighed if f not in kept)
-    return attrs.evolve(
-        found,
-        findings=kept,
-        considered=(*below, *(f for f in found.considered if f.id not in {g.id for g in weighed})),
-        repairs=settled.repairs,
-        baseline=settled.baseline,
-        reproduced=settled.reproduced,
-    )
-
-
 def _copies(checks: Iterable[Check]) -> int:
     """How many altered copies the checks ask for."""
     return len({probe for check in checks for probe in check.probes if probe in TRAININGS})
@@ -424,29 +326,6 @@ def _below_the_bar(evidence: Evidence) -> bool:
     """Whether a repaired recipe does worse than the simplest models, so that copies are worth training."""
     simple, skill = evidence.probes.get("simple-models"), evidence.skill("val") or 0.0
     return skill < (GOOD if simple is None else simple.best)
-
-
-def _is_settled(ranking: Ranking) -> bool:
-    """Whether what is found needs no further experiments before it is put to confirmation."""
-    return any((f.confidence or 0.0) >= SURE for f in ranking.findings)
-
-
-def tried_in_vain(finding: Finding) -> float:
-    """The confidence after a repair that did not clearly help.
-
-    Odds are two times smaller where it helped, but not beyond doubt; three times where it did nothing on the
-    first seed; six times where five seeds bound what it could help by little. What is probable without it
-    stays above the threshold and a guess falls below; so does a cause of degree, which is one only where its
-    repair matters.
-    """
-    told = finding.confirmation
-    confidence = finding.confidence or 0.0
-    if told.get("effect") is None:
-        divisor = 3
-    else:
-        divisor = 6 if told.get("high", 0.0) < LITTLE else 2 if told["effect"] > 0 else 3
-    odds = confidence / max(1e-9, 1 - confidence) / divisor
-    return min(odds / (1 + odds), UNSAID if of_degree(finding.cause) else 1.0)
 
 
 def _examine(
