@@ -78,8 +78,8 @@ def note_findings(state: State, found: Diagnosis) -> None:
 
 
 def keep(state: State, judged: Claim, *, settles: bool = False) -> bool:
-    """Apply what helps; and what settles a confirmed symptom unless the score is against it. Whether all of
-    it improved the recipe is decided at the end, before and after together."""
+    """Apply what helps; and, where it `settles`, the repair of a confirmed cause that is not beyond doubt by
+    itself, unless the score is against it. Whether all of it improved the recipe is decided at the end."""
     state.claims.append(judged)
     state.tried.update(judged.contender.edits)
     verdict = judged.verdict
