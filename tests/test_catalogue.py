@@ -112,7 +112,7 @@ def test_an_installed_id_cannot_be_taken():
 def test_every_installed_edit_has_a_docstring_and_changes_a_known_part():
     for kind in Catalogue.collect().edits.values():
         assert kind.function.__doc__
-        assert kind.on in ("training", "network", "samples", "edits")
+        assert kind.on in ("training", "network", "samples", "validation", "edits")
 
 
 def test_every_installed_idea_names_an_attribute_a_prior_and_a_source():

@@ -23,6 +23,7 @@ from attrs import field, frozen
 from netwright.values.errors import UserError
 
 _MARK = "__netwright_entry__"
+EditedPart = Literal["training", "network", "samples", "validation", "edits"]
 
 
 class Needs(enum.Flag):
@@ -86,11 +87,11 @@ class Idea:
 
 @frozen
 class EditKind:
-    """`function(part, **parameters)` returns the changed part: the training, the network or the training
-    samples."""
+    """`function(part, **parameters)` returns the changed part: the training, the network, the training or the
+    validation samples."""
 
     id: str
-    on: Literal["training", "network", "samples", "edits"]
+    on: EditedPart
     function: Callable[..., Any] = field(repr=False)
 
 
@@ -137,8 +138,8 @@ def idea(
     return mark
 
 
-def edit(id: str, *, on: Literal["training", "network", "samples", "edits"]) -> Callable[[Any], Any]:
-    """Declare a kind of edit, applied by id."""
+def edit(id: str, *, on: EditedPart) -> Callable[[Any], Any]:
+    """Declare a kind of edit, applied by id; one on the validation samples makes another yardstick."""
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
         setattr(function, _MARK, EditKind(id, on, function))

@@ -59,6 +59,28 @@ recipe = nw.Recipe(
     nw.Training(loss="cross_entropy", optimizer="adam", lr=1e-2, batch_size=32, epochs=4),
 )
 """
+SHORTCUT = """
+import numpy as np
+
+x = x.reshape(500, 64)
+said = np.where(np.arange(500) < 300, y, np.random.default_rng(0).permutation(y))
+x = np.concatenate([x[:, :63], said[:, None]], 1)
+recipe = nw.Recipe(
+    nw.Data((x[:300], y[:300]), (x[300:400], y[300:400]), (x[400:], y[400:])),
+    network,
+    nw.Training(loss="cross_entropy", optimizer="adam", lr=1e-2, batch_size=32, epochs=4),
+)
+"""
+LATE = """
+import numpy as np
+
+y[:300], y[300:400] = np.roll(y[:300], 1), np.roll(y[300:400], 1)
+recipe = nw.Recipe(
+    nw.Data((x[:300], y[:300]), (x[300:400], y[300:400]), (x[400:], y[400:])),
+    network,
+    nw.Training(loss="cross_entropy", optimizer="adam", lr=1e-2, batch_size=32, epochs=4),
+)
+"""
 BUDGET = "300 epochs"
 
 
@@ -186,13 +208,18 @@ def test_an_interruption_leaves_a_journal_that_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("leak", "closed"),
-    [(LEAKING, "without feature 63"), (OVERLAPPING, "50 samples that are in validation too")],
+    ("fault", "cause", "mended_by"),
+    [
+        (LEAKING, "leakage", "without feature 63"),
+        (OVERLAPPING, "leakage", "50 samples that are in validation too"),
+        (SHORTCUT, "overfit-situation", "without feature 63"),
+        (LATE, "label-misalignment", "targets moved by -1, validation's too"),
+    ],
 )
-def test_a_leak_is_closed_before_anything_is_compared(leak, closed, tmp_path):
-    result = nw.improve(str(written(tmp_path, leak)), budget=BUDGET, journal=tmp_path / "j", test=False)
+def test_a_yardstick_is_mended_before_anything_is_compared(fault, cause, mended_by, tmp_path):
+    result = nw.improve(str(written(tmp_path, fault)), budget=BUDGET, journal=tmp_path / "j", test=False)
     mended = [v for v in result.verdicts if v.verdict == "yardstick changed"]
-    assert len(mended) == 1 and closed in mended[0].label
+    assert len(mended) == 1 and mended_by in mended[0].label
     assert mended[0].effect is None  # scores of two versions are never subtracted
-    assert closed in result.edits[0].label
-    assert [f.status for f in result.findings if f.cause == "leakage"] == ["confirmed"]
+    assert mended_by in result.edits[0].label
+    assert [f.status for f in result.findings if f.cause == cause] == ["confirmed"]

@@ -82,6 +82,7 @@ CAUSE_OF = {  # checks that see a cause by another sign than the check of its na
     "linear-network": "capacity-too-small",
     "very-short-training": "too-few-epochs",
     "less-than-simple": "collapse",
+    "shortcut": "overfit-situation",
     "a-handful-of-samples": "too-little-data",
 }
 

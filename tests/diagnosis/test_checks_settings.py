@@ -1,5 +1,6 @@
 """The settings of the training, its loss and its end: cases in which a check must fire, and near misses."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -70,6 +71,21 @@ def positive_diabetes():
     return nw.Data.arrays(x, y - y.min() + 0.1)
 
 
+def steps_around_zero():
+    """Targets of either sign, in a few steps as grades have them, none of them 0."""
+    x, y = diabetes_data().train
+    steps = np.round(2 * (y - y.mean()) / y.std()) + 0.15
+    return nw.Data.arrays(x, (steps / steps.std()).astype("float32"))
+
+
+def relative_error(outputs, targets):
+    return ((outputs - targets) / targets).pow(2).mean()
+
+
+def own_squared_error(outputs, targets):
+    return (outputs - targets).pow(2).mean()
+
+
 def binary(network, loss, **settings):
     return adam(binary_table(), network, loss=loss, **{"epochs": 12, **settings})
 
@@ -82,6 +98,9 @@ MUST_FIRE = {
     "unstable-loss": {
         "the logarithm of a softmax": lambda: recipe(loss=log_of_softmax),
         "a count that may be zero": lambda: recipe(loss=divided_by_a_count),
+        "an error in parts of targets of either sign": lambda: regression(
+            steps_around_zero(), loss=relative_error
+        ),
     },
     "wrong-activation": {
         "a rectifier over logits": lambda: recipe(network=faulty.RectifiedLogits),
@@ -143,6 +162,8 @@ MUST_NOT = {
         "a loss by name": lambda: recipe(),
         "log_softmax by hand": lambda: recipe(loss=own_cross_entropy),
         "a logarithm that is kept from 0": lambda: recipe(loss=guarded_log),
+        "an error in parts of targets above 0": lambda: regression(positive_diabetes(), loss=relative_error),
+        "a squared error by hand": lambda: regression(steps_around_zero(), loss=own_squared_error),
     },
     "wrong-activation": {
         "logits": lambda: recipe(network=Convolutional),

@@ -161,3 +161,29 @@ def test_what_is_seen_without_a_run_stands_where_fresh_seeds_do_not_show_the_sym
     assert left.outcome == "findings" and left.notes
     alone = attrs.evolve(found, findings=findings[1:])
     assert without_a_symptom(alone, checks).outcome == "inconclusive"
+
+
+def test_a_cause_that_is_plain_to_see_is_repaired_for_once_to_see_what_it_hides():
+    """Steps clipped to nothing, at a rate that is too low: neither repair shows anything without the
+    other, and the rate is accused only once the steps are seen."""
+    clipped = accuses("optimizer-misuse", lambda e: e.recipe.settings.clip == 1e-9)
+    slow = accuses(
+        "lr-too-low",
+        lambda e: e.recipe.settings.clip is None and e.recipe.settings.lr < 1e-3,
+        Needs.RUN,
+    )
+    unclipped = Edit.set("training.clip", None, "no clipping")
+    faster = Edit.set("training.lr", 0.1, "lr 1e-07 → 0.1")
+
+    def propose(evidence, findings):
+        known = {"optimizer-misuse": [unclipped]}
+        if evidence.recipe.settings.clip is None:
+            known["lr-too-low"] = [faster]
+        return lambda cause: known.get(cause, [])
+
+    done = told_by(clipped, slow, propose=propose, lr=1e-7, clip=1e-9, epochs=6)
+    assert {f.cause: f.status for f in done.findings} == {
+        "optimizer-misuse": "confirmed",
+        "lr-too-low": "confirmed",
+    }
+    assert set(done.repairs.values()) == {(unclipped, faster)}

@@ -122,6 +122,30 @@ def test_the_samples_whose_labels_are_wrong_are_named():
     assert len(named & set(wrong.tolist())) > 0.9 * len(named)
 
 
+def moved_from(share, both=False):
+    """Digits whose training labels are one row late from some row on, and validation's as well or not."""
+    x, y = digits_data(1400).train
+    y, first = y.copy(), int(share * 1000)
+    y[first:1000] = np.roll(y[first:1000], 1)
+    if both:
+        y[1000:] = np.roll(y[1000:], 1)
+    return nw.Data((x[:1000], y[:1000]), (x[1000:], y[1000:]))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6])
+def test_the_row_from_which_on_labels_are_late_is_found(share):
+    finding = assert_fires("label-misalignment", adam(moved_from(share), epochs=6))
+    assert finding.evidence["best_shift"] == 1
+    assert abs(finding.evidence["first"] - 1000 * share) < 50
+    assert "measured" not in finding.evidence
+
+
+def test_labels_that_are_late_in_validation_as_well_are_counted_and_not_tried():
+    finding = assert_fires("label-misalignment", adam(moved_from(0.0, both=True), epochs=6))
+    assert finding.evidence["measured"]
+    assert "In validation as well." in finding.explanation
+
+
 @pytest.mark.parametrize("places", [1, -2])
 def test_the_way_back_to_the_inputs_is_named(places):
     finding = assert_fires("label-misalignment", adam(moved(places), table_mlp, epochs=6))

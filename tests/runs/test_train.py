@@ -189,15 +189,29 @@ def test_an_augmentation_depends_on_the_sample_and_not_on_its_batch(name):
     assert torch.equal(whole, halves)
 
 
-def test_a_shift_moves_pixels_and_brings_in_zeros():
+@pytest.mark.parametrize("background", [0.0, 300.0])
+def test_a_shift_moves_pixels_and_brings_in_the_background(background):
     from netwright.runs.augment import augmentation
 
-    images = torch.arange(1, 65).float().reshape(1, 1, 8, 8).repeat(50, 1, 1, 1)
+    images = torch.full((50, 1, 8, 8), background)
+    images[..., 2:6, 2:6] = torch.arange(1, 17).reshape(4, 4) + background
     moved = augmentation("shift", 50, 1)(images, torch.arange(50))
+    assert not torch.equal(moved, images)
     for image in moved:
-        kept = image[image > 0]
-        assert len(kept) in (49, 56, 64)
-        assert set(kept.tolist()) <= set(range(1, 65))
+        assert sorted(image[image > background].tolist()) == [background + k for k in range(1, 17)]
+        assert (image >= background).all()
+
+
+def test_the_spread_that_noise_is_made_by_leaves_out_what_is_not_finite():
+    from netwright.runs.augment import spread_of
+
+    inputs = torch.randn(40, 3)
+    inputs[::7, 1] = float("nan")
+    inputs[3, 2] = float("inf")
+    spread = spread_of(inputs)
+    assert torch.allclose(spread[0], inputs[:, 0].std())
+    assert torch.allclose(spread[1], inputs[~inputs[:, 1].isnan(), 1].std())
+    assert torch.isfinite(spread).all()
 
 
 def test_an_optimizer_that_evaluates_the_loss_itself_is_served():

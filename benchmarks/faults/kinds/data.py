@@ -103,14 +103,24 @@ def missing_targets(s: Script, value: str) -> Script:
 
 @fault("too-little-data", (12, 25, 50), attribute="data", visible="data", lossy=True)
 def few_samples(s: Script, count: int) -> Script:
-    """Training on the first few rows, left from a quick try."""
-    return s.after("load", f"x, y = x[:{count}], y[:{count}]")
+    """Training on the first few rows, left from a quick try; of classes on the first few of each."""
+    return s.after("load", *_first(s, count), "x, y = x[first], y[first]")
 
 
 @fault("duplicates", (15, 40), attribute="data", visible="data", also=("too-little-data",), lossy=True)
 def copies_of_few(s: Script, count: int) -> Script:
     """An oversampling that draws from a few rows only."""
-    return s.after("load", RNG, f"drawn = rng.integers(0, {count}, len(y))", "x, y = x[drawn], y[drawn]")
+    drawn = "drawn = first[rng.integers(0, len(first), len(y))]"
+    return s.after("load", RNG, *_first(s, count), drawn, "x, y = x[drawn], y[drawn]")
+
+
+def _first(s: Script, count: int) -> tuple[str, ...]:
+    """Lines that choose the first `count` rows, of each class as many, so that none is missing as well."""
+    if s.facts["goal"] != "classes":
+        return (f"first = np.arange({count})",)
+    classes = int(s.facts["classes"])
+    each = max(1, round(count / classes))
+    return (f"first = np.concatenate([np.flatnonzero(y == k)[:{each}] for k in range({classes})])",)
 
 
 @fault("leakage", (1.0, 0.5), attribute="data", visible="data", by_construction=True)

@@ -86,13 +86,14 @@ def half_shifted(s: Script, share: float) -> Script:
     lossy=True,
 )
 def rare_classes(s: Script, ratio: int) -> Script:
-    """All classes but the first are rare in training and validation."""
-    _classes(s)
+    """All classes but the first are rare in training and validation; of none is nothing left."""
+    count = _classes(s)
     keep = f"(rng.random(len(labels)) < 1 / {ratio})"
+    some = f"np.isin(np.arange(len(labels)), [np.flatnonzero(labels == k)[0] for k in range({count})])"
     return s.after(
         "load",
         RNG,
-        f"kept, kept_val = ((labels == 0) | {keep} for labels in (y, y_val))",
+        f"kept, kept_val = ((labels == 0) | {keep} | {some} for labels in (y, y_val))",
         "x, y, x_val, y_val = x[kept], y[kept], x_val[kept_val], y_val[kept_val]",
     )
 

@@ -231,11 +231,12 @@ def simple_models_do_better(evidence: Evidence) -> Iterator[Finding]:
             ("features-kept-apart",),
         )
     else:
+        hidden = _narrowest(evidence)
         text = f"{said}: on its way something that they use is lost."
         yield Finding(
             "capacity-too-small",
             evidence.place("width"),
-            {**numbers, "by_comparison": True},
+            {**numbers, "narrowest": hidden[1] if hidden else None, "by_comparison": True},
             text,
             ("wider-layers",),
         )

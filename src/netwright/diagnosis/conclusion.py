@@ -52,6 +52,11 @@ class Diagnosis:
         return "healthy" if self.complete and self.learns and not failed else "inconclusive"
 
     @property
+    def settled(self) -> bool:
+        """Whether anything is confirmed."""
+        return bool(self.repairs) or any(f.status == "confirmed" for f in self.findings)
+
+    @property
     def learns(self) -> bool:
         """Whether the run of the unchanged recipe fits its own training data to some degree: one that does
         not is not healthy, even where no check says why. Of a task of the user's own nobody knows what its
@@ -126,9 +131,14 @@ def tried_in_vain(finding: Finding) -> float:
     return min(odds / (1 + odds), UNSAID if of_degree(finding.cause) else 1.0)
 
 
+def of_training(checks: Iterable[Check]) -> frozenset[str]:
+    """The ids of the checks that look at a training."""
+    return frozenset(c.id for c in checks if c.needs & (Needs.RUN | Needs.RANGE_TEST))
+
+
 def without_a_symptom(found: Diagnosis, checks: Iterable[Check]) -> Diagnosis:
     """Where fresh seeds do not show what the first run did, what is seen without any run still stands."""
-    of_runs = {c.id for c in checks if c.needs & (Needs.RUN | Needs.RANGE_TEST)}
+    of_runs = of_training(checks)
     standing = tuple(f for f in found.findings if f.check not in of_runs)
     if not standing:
         return found

@@ -79,7 +79,7 @@ def confirm(
     What is to be shown *not* to make the symptom go is done with as soon as one seed shows it. What was
     taken for symptoms of the leading findings, `explained`, enters the pairs.
     """
-    repairs = functools.cache(repairs)  # each answer builds networks, and is asked for again and again
+    repairs = _comparable(recipe, repairs)
     leading = [f for f in findings if repairs(f.cause)][:most]
     if not leading:
         return Confirmation(tuple(findings), {}, reproduced=True)
@@ -116,6 +116,17 @@ def confirm(
     full = arms.known((), recipe.settings.epochs)
     told = [*findings, *(f for f in explained if f.id in settled)]
     return Confirmation(tuple(settled.get(f.id, f) for f in told), cures, reproduced=True, baseline=full)
+
+
+def _comparable(recipe: Recipe, repairs: Repairs) -> Repairs:
+    """The repairs that leave what judges alone; each answer builds networks and is asked for again and
+    again."""
+
+    @functools.cache
+    def given(cause: str) -> Sequence[Edit]:
+        return [edit for edit in repairs(cause) if recipe.judged_alike(edit)]
+
+    return given
 
 
 def _stages(recipe: Recipe, symptom: Symptom, baseline: _Arm) -> list[Symptom] | None:

@@ -13,6 +13,7 @@ from netwright.diagnosis.conclusion import (
     by_measurement,
     by_weight,
     is_settled,
+    of_training,
     settled_by,
     without_a_symptom,
 )
@@ -26,6 +27,7 @@ from netwright.diagnosis.gathering import (
 )
 from netwright.diagnosis.probing import TRAININGS, ask_all, train_copies
 from netwright.diagnosis.ranking import (
+    Ranking,
     examine,
     of_degree,
     rank,
@@ -52,6 +54,7 @@ from netwright.values import (
 
 OF_DATA = Needs.DATA | Needs.PARTS | Needs.RECIPE
 CONFIRMATION_RUNS, COPIES = 13, 4
+AGAIN = 10  # attempts beyond those of the rounds, so that their seeds are others
 BY_HEART, GOOD = 0.9, 0.9
 MUCH = 0.15  # of the way to perfect: what a repaired recipe could still gain is mostly no fault of the user's
 Propose = Callable[[Evidence, tuple[Finding, ...]], Repairs]
@@ -76,33 +79,86 @@ def diagnose(
     *,
     attempt: int = 0,
     known_pace: Pace | None = None,
+    uncover: bool = True,
 ) -> Generator[Event, None, Diagnosis]:
     """Scan, pace, one run with its layers recorded, the range test, ranking, and confirmation where it can be
     afforded.
 
-    `propose(evidence, findings)` gives the repairs of a cause. Raises `UserCodeError` for an exception that
-    no check explains.
+    `propose(evidence, findings)` gives the repairs of a cause. With `uncover`, a cause that is seen in the
+    recipe itself but whose repair alone shows nothing is repaired for once, to see what it hides. Raises
+    `UserCodeError` for an exception that no check explains.
     """
+    so_far, static = yield from _before_training(recipe, tools, attempt, known_pace)
+    pace, plan = so_far.pace, so_far.plan
+    if static[0].batch is None or static[0].batch.error is not None or pace is None or plan is None:
+        return so_far
+    try:
+        evidence, complete = yield from dynamic_evidence(recipe, static, tools, plan, pace, attempt)
+    except UserCodeError:
+        if not so_far.findings:
+            raise
+        return so_far
+    skipped: dict[str, str] = {}
+    evidence, ranking, certain = yield from _asked_of_training(evidence, tools, skipped, pace, attempt)
+    yield from _announce(ranking.findings)
+    ranking = by_measurement(ranking)
+    so_far = attrs.evolve(
+        so_far,
+        evidence=evidence[0],
+        findings=ranking.findings,
+        considered=ranking.considered,
+        skipped=skipped,
+        trainable=True,
+        complete=complete and certain,
+    )
+    run = evidence[0].run
+    if not ranking.findings and not so_far.learns and attempt == 0:
+        return attrs.evolve(so_far, notes=_narrowed_down(recipe, tools))
+    if not ranking.findings or run is None or not _affords_confirmation(tools, pace, plan, run, recipe):
+        return so_far
+    yield StageStarted("diagnosis", f"confirming {ranking.findings[0].cause}")
+    explained = tuple(f for f in ranking.considered if f.evidence.get("explained_by"))
+    repairs = propose(evidence[0], (*ranking.findings, *explained))
+    settled = yield from _confirm(recipe, ranking.findings, run, repairs, tools, attempt, explained)
+    first = settled_by(so_far, settled)
+    if not settled.reproduced:
+        return without_a_symptom(first, tools.checks)
+    if first.settled:
+        return first
+    said = {f.cause for f in first.findings}
+    fallen = {f.cause for f in ranking.findings if f.cause not in said}
+    if fallen or is_settled(ranking):
+        first = yield from _asked_further(first, evidence, tools, propose, attempt, fallen)
+    if uncover and not first.settled:
+        first = yield from _uncovered(first, tools, propose, attempt)
+    return first
+
+
+def _before_training(
+    recipe: Recipe, tools: Tools, attempt: int, known_pace: Pace | None
+) -> Generator[Event, None, tuple[Diagnosis, list[Evidence]]]:
+    """What the recipe, its data and one batch show, and what a training costs; without pace or plan where no
+    step can be taken."""
     began = tools.meter.clock()
     if attempt == 0:
         yield StageStarted("scan")
     static = ask_all(static_evidence(recipe, tools.device), tools.checks, "batch", tools.device)
     skipped: dict[str, str] = {}
     found = yield from _examine(static, tools, skipped, announce=False)
+    ranking = rank(found)
     if attempt == 0:
-        data_only = tuple(f for f in rank(found).findings if _is_data(f, tools.checks))
+        data_only = tuple(f for f in ranking.findings if _is_data(f, tools.checks))
         yield ScanEnded(data_only, tools.meter.clock() - began)
     error = static[0].batch.error if static[0].batch else None
-    if error is not None and not rank(found).findings:
+    if error is not None and not ranking.findings:
         raise unexplained(static[0], error)
-    if error is None:
-        yield from _announce(rank(found).findings)  # what is seen without training is said at once
+    yield from _announce(ranking.findings)  # what is seen without training is said at once
     pace, plan = known_pace, None
     if error is None and pace is None:
         try:
             pace = yield from measure_pace(recipe, tools)
         except UserCodeError:
-            if not rank(found).findings:
+            if not ranking.findings:
                 raise  # the first batch went through; a later one, or the loader, does not
         else:
             tools.meter.suit(pace)
@@ -110,24 +166,21 @@ def diagnose(
             yield PlanMade(plan)
     elif pace is not None:
         plan = make_plan(tools.meter.budget, pace, tools.meter.spent)
-    ranking = rank(found)
     so_far = Diagnosis(
         recipe, static[0], ranking.findings, ranking.considered, skipped, plan, pace, trainable=False
     )
-    if error is not None or pace is None or plan is None:
-        if error is not None:
-            yield from _announce(ranking.findings)
-        return so_far
-    try:
-        evidence, complete = yield from dynamic_evidence(recipe, static, tools, plan, pace, attempt)
-    except UserCodeError:
-        if not ranking.findings:
-            raise
-        return so_far
-    skipped.clear()
+    return so_far, static
+
+
+def _asked_of_training(
+    evidence: Sequence[Evidence], tools: Tools, skipped: dict[str, str], pace: Pace, attempt: int
+) -> Generator[Event, None, tuple[Sequence[Evidence], Ranking, bool]]:
+    """What the trained network shows, asked again on another seed where one run accuses, with altered copies
+    where nothing is settled; and whether all that had to be asked could be afforded."""
     found = yield from _examine(evidence, tools, skipped, announce=True)
-    ranking = rank(found)
-    run = evidence[0].run
+    ranking, certain = rank(found), True
+    run, recipe = evidence[0].run, evidence[0].recipe
+    assert recipe is not None
     open_question = run is not None and (attempt == 0 or _below_the_bar(evidence[0]))
     spared = is_settled(ranking)
     if open_question and not spared and tools.meter.affords(pace, COPIES):
@@ -142,39 +195,12 @@ def diagnose(
             found = yield from _examine(evidence, tools, skipped, announce=False)
             ranking = rank(found)
         else:
-            ranking, complete = unsaid(ranking, tools.checks), False
+            ranking, certain = unsaid(ranking, tools.checks), False
     if open_question and spared and not is_settled(ranking) and tools.meter.affords(pace, 2 * COPIES):
         # What looked settled fell away when it was asked again.
         evidence, found = yield from _with_copies(evidence, tools, skipped)
         ranking = rank(found)
-    yield from _announce(ranking.findings)
-    ranking = by_measurement(ranking)
-    so_far = attrs.evolve(
-        so_far,
-        evidence=evidence[0],
-        findings=ranking.findings,
-        considered=ranking.considered,
-        trainable=True,
-        complete=complete,
-    )
-    if not ranking.findings and not so_far.learns and attempt == 0:
-        return attrs.evolve(so_far, notes=_narrowed_down(recipe, tools))
-    if not ranking.findings or run is None or not _affords_confirmation(tools, pace, plan, run, recipe):
-        return so_far
-    yield StageStarted("diagnosis", f"confirming {ranking.findings[0].cause}")
-    explained = tuple(f for f in ranking.considered if f.evidence.get("explained_by"))
-    repairs = propose(evidence[0], (*ranking.findings, *explained))
-    settled = yield from _confirm(recipe, ranking.findings, run, repairs, tools, attempt, explained)
-    first = settled_by(so_far, settled)
-    if not settled.reproduced:
-        return without_a_symptom(first, tools.checks)
-    said = {f.cause for f in first.findings}
-    fallen = {f.cause for f in ranking.findings if f.cause not in said}
-    if settled.repairs or any(f.status == "confirmed" for f in first.findings):
-        return first
-    if not fallen and not is_settled(ranking):
-        return first
-    return (yield from _asked_further(first, evidence, tools, propose, attempt, fallen))
+    return evidence, ranking, certain
 
 
 def _with_copies(
@@ -263,6 +289,48 @@ def _asked_further(
         considered=(*second.considered, *(f for f in first.considered if f.id not in {g.id for g in fresh})),
         reproduced=first.reproduced,
         baseline=second.baseline or first.baseline,
+    )
+
+
+def _uncovered(
+    first: Diagnosis, tools: Tools, propose: Propose, attempt: int
+) -> Generator[Event, None, Diagnosis]:
+    """What a cause hides that is plain to see in the recipe but whose repair alone shows nothing.
+
+    It is repaired for once and the recipe diagnosed anew; what is confirmed there is kept, and then the cause
+    itself is put to trial once more, on the recipe in which that is repaired.
+    """
+    recipe, pace = first.recipe, first.pace
+    later = of_training(tools.checks)
+    finding = next((f for f in first.findings if f.check not in later), None)
+    if finding is None or pace is None or not tools.meter.affords(pace, 2 * CONFIRMATION_RUNS):
+        return first
+    edits = tuple(propose(first.evidence, first.findings)(finding.cause))[:1]
+    if not edits:
+        return first
+    attempt += AGAIN
+    changed = recipe.with_edits(*edits)
+    try:
+        below = yield from diagnose(changed, tools, propose, attempt=attempt, known_pace=pace, uncover=False)
+    except (UserError, UserCodeError):  # the repaired recipe fails elsewhere: nothing is uncovered
+        return first
+    other = next((f for f in below.findings if f.id in below.repairs), None)
+    run = below.evidence.run
+    if other is None or run is None:
+        return first
+    cure = tuple(below.repairs[other.id])
+    settled = yield from _confirm(recipe.with_edits(*cure), [finding], run, lambda _: edits, tools, attempt)
+    again = settled.findings[0]
+    both = (*edits, *cure)
+    numbers = {**other.confirmation, "together": True, "repair": " and ".join(e.label for e in both)}
+    other = attrs.evolve(other, confirmation=numbers)
+    kept = [f for f in first.findings if f.cause not in (again.cause, other.cause)]
+    kept += [other] if again.status == "refuted" else [again, other]
+    return attrs.evolve(
+        first,
+        findings=tuple(sorted(kept, key=by_weight)),
+        considered=tuple(f for f in first.considered if f.cause != other.cause),
+        repairs={f.id: both for f in (again, other) if f.status == "confirmed"},
     )
 
 

@@ -15,6 +15,8 @@ from netwright.runs import Operation, Operations
 from netwright.runs.forward import forward
 from netwright.values import Edit
 
+FEW = 8  # units of a hidden layer
+
 
 def operations_of(situation: Situation) -> Operations:
     batch = situation.evidence.batch
@@ -206,16 +208,24 @@ def quiet_evaluation(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
         yield rewrite(calls, "dropout", "dropout", "dropout in forward follows the mode")
 
 
-@idea(attribute="width", addresses=("capacity-too-small",), prior=0.3)
+@idea(attribute="width", addresses=("capacity-too-small", "normalisation-misuse"), prior=0.3)
 def wider_layers(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
-    """Hidden layers four times as wide.
+    """Hidden layers four times as wide, and where one has but a few units, sixteen times.
 
     Source: Goodfellow et al., Deep Learning (2016), section 5.2.
     """
-    if situation.names("capacity-too-small") or situation.names("output-width"):
-        edit = scaled_width(situation.evidence, 4.0)
-        if edit is not None:
-            yield edit
+    finding = situation.finding("capacity-too-small")
+    single = situation.finding("normalisation-misuse")
+    if (
+        single is not None and single.evidence.get("values") == 1
+    ):  # a single unit is nothing to normalise over
+        factors: tuple[float, ...] = (16.0,)
+    elif finding is not None and (finding.evidence.get("narrowest") or FEW) < FEW:
+        factors = (4.0, 16.0)
+    else:
+        factors = (4.0,) if finding is not None or situation.names("output-width") else ()
+    edits = (scaled_width(situation.evidence, factor) for factor in factors)
+    yield from (edit for edit in edits if edit is not None)
 
 
 @idea(attribute="width", addresses=("overfit-capacity",), prior=0.2)

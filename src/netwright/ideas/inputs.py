@@ -254,7 +254,17 @@ def targets_to_their_inputs(recipe: Recipe, situation: Situation) -> Iterator[Ed
     finding = situation.finding("label-misalignment")
     by = finding.evidence.get("best_shift") if finding is not None and finding.evidence.get("shifted") else 0
     if by and isinstance(recipe.training_samples, TensorSamples):
-        yield Edit("shift-targets", {"by": int(by)}, "data_repairs", f"targets moved by {-int(by):+d}")
+        first = int(finding.evidence.get("first") or 0) if finding is not None else 0
+        parameters = {"by": int(by), **({"first": first} if first else {})}
+        label = f"targets{f' from row {first} on' if first else ''} moved by {-int(by):+d}"
+        if finding is None or not finding.evidence.get("measured"):
+            yield Edit("shift-targets", parameters, "data_repairs", label)
+        elif not recipe.data.parts.val_meta and isinstance(recipe.data.parts.val, TensorSamples):
+            parts = [
+                {"kind": "shift-targets", "parameters": parameters},
+                {"kind": "shift-validation-targets", "parameters": {"by": int(by)}},
+            ]
+            yield Edit("together", {"edits": parts}, "data_repairs", f"{label}, validation's too")
 
 
 def _dropped(
@@ -339,7 +349,11 @@ def blank_the_shortcut(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
 
     Source: Geirhos et al., Shortcut Learning in Deep Neural Networks (2020).
     """
-    answer = situation.evidence.probes.get("situations")
-    if answer is not None and answer.shortcut is not None and situation.names("overfit-situation"):
+    finding, answer = situation.finding("overfit-situation"), situation.evidence.probes.get("situations")
+    if finding is None:
+        return
+    if finding.evidence.get("index"):
+        yield from _blanked(situation, finding.evidence["index"], f"without {finding.evidence['part']}")
+    elif answer is not None and answer.shortcut is not None:
         index = [int(k) for k in answer.shortcut.index]
         yield from _blanked(situation, index, f"without {answer.shortcut.name}")

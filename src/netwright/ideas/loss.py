@@ -59,6 +59,8 @@ def loss_for_the_task(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
             )
             return
         yield Edit.set("training.loss", wanted, change)
+        if wanted == "mse" and name is None:  # what it stood for may have been mild with large errors
+            yield Edit.set("training.loss", "huber", "loss of its own → huber")
     elif len(shape) == 2:  # more outputs have no place in a row of single numbers
         last = next((s for s in reversed(batch.layers) if s.kind == "Linear"), None)
         if last is not None:

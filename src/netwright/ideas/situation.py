@@ -98,7 +98,7 @@ def contenders(
     found: list[Contender] = []
     for idea in sorted(ideas.values(), key=order):
         for edit in edits_of(idea, recipe, situation):
-            if edit not in before:
+            if edit not in before and recipe.judged_alike(edit):  # another yardstick wins no race
                 before.add(edit)
                 found.append(Contender(idea.id, idea.attribute, (edit,), edit.label or idea.id, idea.late))
     return found

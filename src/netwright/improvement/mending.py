@@ -15,6 +15,12 @@ from netwright.trials import Contender, Pace, claim
 from netwright.trials.race import Claim, Ledger
 from netwright.values import Edit, Event, Finding, NetwrightError, Note, TrialEnded, Verdict
 
+JUDGED_BY = (
+    "leakage",
+    "overfit-situation",
+    "label-misalignment",
+)  # what validation gives away is judged by it, too
+
 
 def enable(
     recipe: Recipe,
@@ -28,6 +34,8 @@ def enable(
     untrained network."""
     for finding in found.findings:
         for edit in propose(found.evidence, found.findings)(finding.cause):
+            if not recipe.judged_alike(edit):
+                continue
             changed = recipe.with_edits(edit)
             try:
                 next_found = yield from diagnose(changed, tools, propose, attempt=1)
@@ -76,7 +84,7 @@ def mend_yardstick(
     here on the baseline is the recipe without the leak (METHOD, 'The yardstick').
     """
     for finding in found.findings:
-        if finding.cause != "leakage" or finding.status != "confirmed":
+        if finding.cause not in JUDGED_BY or not finding.evidence.get("measured"):
             continue
         edit = next(iter(propose(found.evidence, found.findings)(finding.cause)), None)
         if edit is None:

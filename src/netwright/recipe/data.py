@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import re
@@ -209,6 +210,13 @@ class Data:
                 parts, val_groups=numbers, val_meta={"the group": groups[rows[1]], **parts.val_meta}
             )
         return parts
+
+    def with_validation(self, change: Callable[[Samples], Samples]) -> Data:
+        """These data with a changed validation part: another yardstick, whose scores are not those of this
+        one. The fingerprint stays: it is of what the file says, and the edits have one of their own."""
+        changed = copy.copy(self)
+        changed.__dict__["parts"] = evolve(self.parts, val=change(self.parts.val))
+        return changed
 
     def _known(self, parts: Parts, of: Samples, rows: Any = slice(None)) -> Parts:
         """The parts with what `meta` says of the validation samples, which are these rows of `of`."""

@@ -342,18 +342,28 @@ def drop_samples(samples: Any, *, rows: Sequence[int]) -> Any:
 
 
 @edit("shift-targets", on="samples")
-def shift_targets(samples: Any, *, by: int) -> Any:
-    """Each training sample with the target of the sample `by` places further along the source; those at the
-    end, which have none, are left out."""
+def shift_targets(samples: Any, *, by: int, first: int = 0) -> Any:
+    """Each training sample with the target of the sample `by` places further along the source, those before
+    the source's row `first` with their own; those at the end, which have none, are left out."""
     if not isinstance(samples, TensorSamples):
         raise UserError("edit: targets of a loader cannot be shifted; shift them in the loader's data set")
     place = {int(source): row for row, source in enumerate(samples.index)}
-    pairs = [(row, place.get(int(source) + by)) for row, source in enumerate(samples.index)]
+    pairs = [
+        (row, place.get(int(source) + by) if source >= first else row)
+        for row, source in enumerate(samples.index)
+    ]
     rows = [row for row, other in pairs if other is not None]
     others = torch.tensor([other for _, other in pairs if other is not None], dtype=torch.long)
     kept = samples.take(rows)
     moved = samples.all_targets[others.to(samples.all_targets.device)]
     return TensorSamples(kept.inputs, moved, kept.source, kept.index).laid_as(samples)
+
+
+@edit("shift-validation-targets", on="validation")
+def shift_validation_targets(samples: Any, *, by: int) -> Any:
+    """Validation samples with the target of the sample `by` places further along the source, for labels that
+    stand apart from their inputs there as well."""
+    return shift_targets(samples, by=by)
 
 
 @edit("map-inputs", on="samples")

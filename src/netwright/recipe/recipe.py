@@ -88,12 +88,21 @@ class Recipe:
     made_at: Birthplace = field(factory=birthplace, init=False, repr=False)
 
     def with_edits(self, *edits: Edit) -> Recipe:
-        """This recipe with further edits; the yardstick and the data stay those of the unedited one."""
+        """This recipe with further edits; the yardstick and the data stay those of the unedited one, but for
+        edits on the validation samples."""
         if not edits:
             return self
         changed = attrs.evolve(self, edits=(*self.edits, *edits), unedited=self.base)
+        for edit, kind in changed._expanded[len(self._expanded) :]:
+            if kind.on == "validation":
+                change = functools.partial(kind.function, **edit.parameters)
+                object.__setattr__(changed, "data", changed.data.with_validation(change))
         object.__setattr__(changed, "made_at", self.made_at)
         return changed
+
+    def judged_alike(self, edit: Edit) -> bool:
+        """Whether scores before and after an edit may be compared: it leaves the validation samples alone."""
+        return self.with_edits(edit).data is self.data
 
     @property
     def base(self) -> Recipe:
@@ -117,7 +126,7 @@ class Recipe:
 
     @functools.cached_property
     def training_samples(self) -> Samples:
-        """The training part with the edits applied; validation and test are never edited."""
+        """The training part with the edits applied; test samples are never edited."""
         samples = self.data.parts.train
         for edit, kind in self._expanded:
             if kind.on == "samples":

@@ -19,8 +19,8 @@ def augmentation(
     inputs alone.
 
     `noise`: Gaussian, a tenth of `spread`, the standard deviation of each input value over the training
-    samples. `shift`: images by up to an eighth of their size, zeros
-    coming in. `flip`: images left to right, half of them.
+    samples. `shift`: images by up to an eighth of their size; what comes in is the middle value of the
+    image's rim, which in most stands for nothing. `flip`: images left to right, half of them.
     """
     if chosen is None:
         return None
@@ -58,14 +58,14 @@ def _shift(draws: Tensor) -> Callable[[Any, Tensor], Any]:
         height, width = inputs.shape[-2:]
         reach = torch.tensor([max(1, height // 8), max(1, width // 8)])
         by = ((2 * reach + 1) * draws[rows]).long() - reach  # (B, 2) whole pixels
-        moved = torch.zeros_like(inputs)
+        rim = torch.cat([inputs[..., 0, :], inputs[..., -1, :], inputs[..., :, 0], inputs[..., :, -1]], -1)
+        moved = rim.median(-1).values[..., None, None].expand_as(inputs).clone()  # (B, C, H, W)
         for dy, dx in {(int(y), int(x)) for y, x in by}:
             chosen = ((by[:, 0] == dy) & (by[:, 1] == dx)).to(inputs.device)
             there, here = _window(dy, height), _window(-dy, height)
             across, from_ = _window(dx, width), _window(-dx, width)
-            part = inputs[chosen]
-            shifted = torch.zeros_like(part)
-            shifted[..., there, across] = part[..., here, from_]
+            shifted = moved[chosen]
+            shifted[..., there, across] = inputs[chosen][..., here, from_]
             moved[chosen] = shifted
         return moved
 
@@ -84,3 +84,12 @@ def _flip(draws: Tensor) -> Callable[[Any, Tensor], Any]:
         return torch.where(turned[:, None, None, None], inputs.flip(-1), inputs)
 
     return turn
+
+
+def spread_of(inputs: Tensor) -> Tensor:
+    """The standard deviation of each value of an input, (N, ...) → (...), of those that are finite."""
+    known = torch.isfinite(inputs)
+    count = known.sum(0).clamp(min=1)
+    values = torch.where(known, inputs, 0.0)
+    mean = values.sum(0) / count
+    return (torch.where(known, values - mean, 0.0).square().sum(0) / (count - 1).clamp(min=1)).sqrt()

@@ -186,7 +186,9 @@ class _State:
         if self.settings.augment == "noise":
             given = samples.head(1024)[0]
             if isinstance(given, Tensor) and given.is_floating_point() and len(given) > 1:
-                self._spread = given.to(device).std(0)  # the shape of one input
+                from netwright.runs.augment import spread_of
+
+                self._spread = spread_of(given.to(device))
         self._wants_closure = isinstance(self.optimizer, torch.optim.LBFGS)
         one_tensor = isinstance(getattr(samples, "inputs", None), Tensor)
         self._plain = half is None and self.loss is not None and one_tensor

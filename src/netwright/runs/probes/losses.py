@@ -101,7 +101,7 @@ def loss_extremes(subject: Subject, seed: int = 0) -> LossExtremes | None:
 
 def _blown_up(used: Subject, outputs: Tensor) -> str | None:
     """A target near 0 whose loss alone is a thousand times the usual, though the output is no further from
-    it."""
+    it; of targets of either sign, where an error in proportion to the target means nothing, ten times."""
     if not used.targets.is_floating_point() or used.targets[0].numel() != 1 or outputs[0].numel() != 1:
         return None
     every = used.targets if used.recipe is None else used.recipe.training_samples.targets().to(used.targets)
@@ -115,12 +115,15 @@ def _blown_up(used: Subject, outputs: Tensor) -> str | None:
         made = (goal + every.std()).reshape(outputs[:1].shape)
         return float(used.loss(_Constant(made), used.inputs, goal))
 
-    middle = float(torch.tensor([loss(t) for t in usual]).median())
+    losses = torch.tensor([loss(t) for t in usual])
+    middle, low = float(losses.median()), float(losses.quantile(0.25))
+    both_signs = bool((every > 0).any() and (every < 0).any())
     for target in nearest:
         value = loss(target)
-        if middle > 0 and not value < 1e3 * middle:
+        if (middle > 0 and not value < 1e3 * middle) or (both_signs and low > 0 and not value < 10 * low):
+            times = value / (middle if value >= 1e3 * middle else low)
             return (
-                f"a target of {float(target):.2g}, where it is a thousand times larger than for as large an"
+                f"a target of {float(target):.2g}, where it is {times:,.0f} times larger than for as large an"
                 " error elsewhere"
             )
     return None

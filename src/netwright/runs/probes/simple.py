@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import attrs
 import numpy as np
 import torch
 from attrs import field, frozen
@@ -187,59 +188,123 @@ def _classes(x: Array, y: Array, v: Array, goal: Array, rows: NDArray[np.int64],
 
 @frozen
 class LabelShift:
-    """The shift of the labels along the source (0 for none) under which nearest neighbours answer best, and
-    their skill then."""
+    """The shift of the labels along the source (0 for none) under which the nearest neighbours of a sample
+    answer best, from the source's row `first` on (0 for all), their skill then, and `before` as the labels
+    are; `judged` samples were asked. `in_validation`: whether that shift suits validation's labels, too."""
 
     shift: int
     skill: float
+    before: float = 0.0
+    first: int = 0
+    judged: int = 0
+    in_validation: bool = False
+
+    @property
+    def sure(self) -> bool:
+        """Whether that is more than the luck of the best of some eighty arrangements."""
+        return self.shift != 0 and self.skill > self.before + 0.05 + 3 / max(1, self.judged) ** 0.5
 
 
 def label_shift(recipe: Recipe, data: DataEvidence, seed: int = 0) -> LabelShift | None:
-    """Nearest neighbours with the labels moved by 1 and 2 places either way along the source's order.
+    """Nearest neighbours with the labels moved by 1 and 2 places either way along the source's order, all of
+    them or those from some row on.
 
     `None` where that order is not known, or for targets that are no single class or number.
     """
-    samples = recipe.training_samples
-    index = getattr(samples, "index", None)
-    task = data.task
+    index = getattr(recipe.training_samples, "index", None)
+    task = data.task.name
     if (
         index is None
-        or task.name not in ("classification", "binary", "regression")
+        or task not in ("classification", "binary", "regression")
         or data.train.looked_at < data.train.size
+        or data.train.size < 40
     ):
         return None
     rows = np.arange(data.train.size)
     x = features(data.train, rows)
-    finite: NDArray[np.bool_] = np.asarray(np.isfinite(x).all(1))
-    x = (x - x[finite].mean(0)) / np.where(x[finite].std(0) > 1e-12, x[finite].std(0), 1.0)
-    y = _targets(data.train, rows, task.name).reshape(len(rows), -1)[:, 0]
+    y = _targets(data.train, rows, task).reshape(len(rows), -1)[:, 0].astype(float)
+    asked = _spread(len(rows), MOST_ROWS)
+    asked = asked[np.isfinite(x[asked]).all(1) & np.isfinite(y[asked])]
+    if len(asked) < 40:
+        return None
+    near = asked[_neighbours(_standardised(x[asked], x[asked], seed)[0])]
     place = {int(source): row for row, source in enumerate(index)}
-    best = LabelShift(0, -1.0)
-    for shift in (0, 1, -1, 2, -2):
-        pairs = [
-            (row, place[int(index[row]) + shift])
-            for row in rows
-            if int(index[row]) + shift in place and finite[row]
-        ]
-        if len(pairs) < 40:
+
+    def moved(shift: int) -> Array:
+        """(N,) the label `shift` places further along the source; NaN where there is none."""
+        found = [place.get(int(source) + shift) for source in index]
+        return np.array([np.nan if row is None else y[row] for row in found])
+
+    def skill(labels: Array) -> float:
+        return _agreement(labels[asked], labels[near], task)
+
+    cuts = np.unique(np.quantile(index, np.linspace(0, 0.95, 20)).astype(np.int64))
+    cuts[0] = 0
+    before = skill(y)
+    best = LabelShift(0, before, before, 0, len(asked))
+    for shift in (1, -1, 2, -2):
+        other = moved(shift)
+        if np.isfinite(other[asked]).sum() < 40:
             continue
-        a, b = (np.array(side) for side in zip(*pairs, strict=True))
-        skill = _neighbour_skill(x[a], y[b], task.name, seed)
-        if skill > best.skill + (0.1 if best.skill > -1 else 0):
-            best = LabelShift(shift, skill)
+        for first in cuts.tolist():
+            reached = skill(np.where(index >= first, other, y))
+            # All of them is the simpler answer; one from some row on has to do better than that.
+            if reached > best.skill + (0.02 if best.shift else 0.1):
+                best = LabelShift(shift, reached, before, first, len(asked))
+    if best.sure:
+        y = np.where(index >= best.first, moved(best.shift), y)
+        best = attrs.evolve(best, in_validation=_shifted_alike(recipe, data, x[asked], y[asked], best.shift))
     return best
 
 
-def _neighbour_skill(x: NDArray[np.float64], y: NDArray[np.float64], task: str, seed: int) -> float:
-    """Skill of nearest neighbours on a third of the samples that they were not fitted on."""
-    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+def _shifted_alike(recipe: Recipe, data: DataEvidence, x: Array, y: Array, shift: int) -> bool:
+    """Whether the mended training samples x (M, F) with labels y (M,) answer validation's samples better with
+    the label `shift` places further."""
+    index = getattr(recipe.data.parts.val, "index", None)
+    if index is None or data.val.looked_at < data.val.size:
+        return False
+    from sklearn.neighbors import NearestNeighbors
 
-    order = np.random.default_rng(seed).permutation(len(x))[:MOST_ROWS]
-    cut = len(order) // 3
-    held, kept = order[:cut], order[cut:]
+    rows = np.arange(data.val.size)
+    v = features(data.val, rows)
+    if v.shape[1] != x.shape[1]:
+        return False
+    goal = _targets(data.val, rows, data.task.name).reshape(len(rows), -1)[:, 0].astype(float)
+    place = {int(source): row for row, source in enumerate(index)}
+    others = [place.get(int(source) + shift) for source in index]
+    moved = np.array([np.nan if row is None else goal[row] for row in others])
+    x, v = _standardised(x, v, 0)
+    judged = np.isfinite(v).all(1) & np.isfinite(goal) & np.isfinite(moved)
+    if judged.sum() < 40:
+        return False
+    near = (
+        NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(x)))
+        .fit(x)
+        .kneighbors(v[judged], return_distance=False)
+    )
+    now, then = (_agreement(g[judged], y[near], data.task.name) for g in (goal, moved))
+    return then > now + 0.05 + 3 / float(judged.sum()) ** 0.5
+
+
+def _neighbours(x: Array) -> NDArray[np.int64]:
+    """(M, 5) the nearest other samples of each."""
+    from sklearn.neighbors import NearestNeighbors
+
+    found = (
+        NearestNeighbors(n_neighbors=min(NEIGHBOURS + 1, len(x))).fit(x).kneighbors(x, return_distance=False)
+    )
+    return np.where(found[:, :1] == np.arange(len(x))[:, None], found[:, 1:], found[:, :-1])
+
+
+def _agreement(labels: Array, around: Array, task: str) -> float:
+    """The skill of the neighbours' labels (M, K) at telling a sample's (M,); what is NaN is left out."""
+    known = np.isfinite(labels) & np.isfinite(around).all(1)
+    labels, around = labels[known], around[known]
+    if len(labels) < 40:
+        return -1.0
     if task == "regression":
-        guess = KNeighborsRegressor(NEIGHBOURS).fit(x[kept], y[kept]).predict(x[held])
-        return float(1 - ((guess - y[held]) ** 2).mean() / max(float(y[held].var()), 1e-12))
-    guess = KNeighborsClassifier(NEIGHBOURS).fit(x[kept], y[kept]).predict(x[held])
-    trivial = float(np.unique(y[held], return_counts=True)[1].max() / max(1, len(held)))
-    return (float((guess == y[held]).mean()) - trivial) / max(1e-9, 1 - trivial)
+        return float(1 - ((around.mean(1) - labels) ** 2).mean() / max(float(labels.var()), 1e-12))
+    names, codes = np.unique(labels, return_inverse=True)
+    votes = np.stack([(around == name).sum(1) for name in names], 1)
+    trivial = float(np.bincount(codes).max() / len(codes))
+    return (float((votes.argmax(1) == codes).mean()) - trivial) / max(1e-9, 1 - trivial)
