@@ -8,7 +8,7 @@ from torch import nn
 
 import netwright as nw
 from conftest import digits_data, mlp, table_data, table_mlp, training
-from netwright.diagnosis import Diagnosis, Symptom, confirm, rivals_of
+from netwright.diagnosis import Diagnosis, Symptom, confirm, confirmation, rivals_of
 from netwright.runs import Clocks, Evidence
 from netwright.trials import InlineEngine, Job
 from netwright.values import Edit, Finding, Place
@@ -199,3 +199,26 @@ def test_a_cause_of_degree_is_confirmed_only_by_a_gain_that_matters(cause, statu
     done = settle(narrow, [Finding(cause, confidence=0.8)], {cause: [wider]}, Symptom("falls short", 8))
     assert done.findings[0].status == status
     assert done.findings[0].confirmation["low"] > 0
+
+
+def test_what_is_not_missed_in_a_pair_is_taken_out_again(monkeypatch):
+    def in_vain(arms, stages, finding, *_):
+        return finding, ()
+        yield
+
+    monkeypatch.setattr(confirmation, "_settle", in_vain)
+    slow = nw.Recipe(digits_data(), mlp, training(lr=1e-6))
+    faster = Edit.set("training.lr", 0.1, "lr 1e-06 → 0.1")
+    anew = Edit(
+        "reinitialise", {"layers": ["1", "3"], "scheme": "kaiming"}, "initialisation", "weights by Kaiming"
+    )
+    findings = [
+        Finding("input-scale", Place(attribute="input_scaling"), confidence=0.9),
+        Finding("initialisation", Place(attribute="initialisation"), confidence=0.8),
+    ]
+    done = settle(slow, findings, {"input-scale": [faster], "initialisation": [anew]})
+    assert [(f.cause, f.status) for f in done.findings] == [
+        ("input-scale", "confirmed"),
+        ("initialisation", "suspected"),
+    ]
+    assert set(done.repairs.values()) == {(faster,)}

@@ -357,7 +357,8 @@ def _try_pairs(
     settled: dict[str, Finding],
     cures: dict[str, tuple[Edit, ...]],
 ) -> Generator[Event, None, None]:
-    """Two leading causes repaired together, where neither repair alone shows an effect."""
+    """Two leading causes repaired together, where neither repair alone shows an effect; what is not missed
+    when it is taken out again is no cause."""
     stage = stages[max(0, len(stages) - 2)]  # the symptom in a whole training
     pairs: list[tuple[tuple[Finding, Finding], tuple[Edit, ...]]] = []
     for first, second in itertools.combinations(leading, 2):
@@ -367,22 +368,27 @@ def _try_pairs(
     chosen = yield from _promising(arms, stage, [edits for _, edits in pairs], "two causes")
     if chosen is None:
         return
-    judged = yield from _judge(arms, stage, chosen, "repair of both")
+    both = next(findings for findings, edits in pairs if edits == chosen)
+    judged = yield from _judge(arms, stage, chosen, "repair of both", any(of_degree(f.cause) for f in both))
     if judged is None or not judged[2]:
         return
     baseline, arm, _ = judged
     sham = yield from _cures_too(arms, stage, [(edit,) for edit in shams[:1]], baseline, arm, "sham")
     if sham is not None and sham[1] == SEEDS:
         return
-    numbers = {**_numbers(arms, stage, baseline, arm), "together": True}
-    for finding in next(findings for findings, edits in pairs if edits == chosen):
+    enough = yield from _cures_too(arms, stage, [(edit,) for edit in chosen], baseline, arm, "one of two")
+    if enough is not None and enough[1] == SEEDS:
+        arm = enough[0]
+        both = tuple(f for f, edit in zip(both, chosen, strict=True) if edit in arm.edits)
+    numbers = {**_numbers(arms, stage, baseline, arm), "gone": True, "together": len(both) > 1}
+    for finding in both:
         if finding.id not in settled and not finding.check:
             continue  # a rival's repair that nothing was found for: it only helped
         done = attrs.evolve(
             settled.get(finding.id, finding), status="confirmed", confidence=0.9, confirmation=numbers
         )
         settled[finding.id] = done
-        cures[finding.id] = chosen
+        cures[finding.id] = arm.edits
         yield ConfirmationEnded(done)
 
 
