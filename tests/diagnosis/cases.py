@@ -83,6 +83,7 @@ CAUSE_OF = {  # checks that see a cause by another sign than the check of its na
     "very-short-training": "too-few-epochs",
     "less-than-simple": "collapse",
     "shortcut": "overfit-situation",
+    "better-at-a-lower-rate": "lr-too-high",
     "a-handful-of-samples": "too-little-data",
 }
 

@@ -80,7 +80,8 @@ def test_so_does_a_probe_that_fails(probe, monkeypatch):
     ("told", "odds"),
     [
         ({"effect": None}, 4 / 3),  # nothing on the first seed
-        ({"effect": 0.2, "high": 0.5}, 4 / 2),  # helped, not beyond doubt
+        ({"effect": 0.1, "high": 0.5}, 4 / 2),  # helped, not beyond doubt
+        ({"effect": 0.3, "high": 0.9}, 4),  # helped much, and not on every seed
         ({"effect": -0.1, "high": 0.2}, 4 / 3),
         ({"effect": 0.01, "high": 0.02}, 4 / 6),  # bounded by little
     ],
@@ -91,7 +92,7 @@ def test_a_repair_that_did_not_clearly_help_weighs_by_what_is_known_of_it(told, 
 
 
 def test_a_cause_of_degree_whose_repair_gains_nothing_that_matters_is_not_said():
-    told = {"repair": "a higher rate", "effect": 0.2, "high": 0.5}
+    told = {"repair": "a higher rate", "effect": 0.1, "high": 0.5}
     assert tried_in_vain(Finding("lr-too-low", confidence=0.95, confirmation=told)) < THRESHOLD
 
 

@@ -19,7 +19,7 @@ from netwright.trials import Pace
 from netwright.values import Finding, Plan
 
 COUNTED = "Counted in the data: a fault of what judges is not shown by a score that rises."
-SURE, LITTLE = 0.75, 0.03  # a confidence; a share of the score
+SURE, LITTLE, MUCH = 0.75, 0.03, 0.15  # a confidence; shares of the score
 
 
 @frozen(eq=False)
@@ -116,13 +116,16 @@ def settled_by(found: Diagnosis, settled: Confirmation) -> Diagnosis:
 def tried_in_vain(finding: Finding) -> float:
     """The confidence after a repair that did not clearly help.
 
-    Odds are two times smaller where it helped, but not beyond doubt; three times where it did nothing on the
+    Odds stay where it helped much, if not on every seed; they are two times smaller where it helped a little,
+    but not beyond doubt; three times where it did nothing on the
     first seed; six times where five seeds bound what it could help by little. What is probable without it
     stays above the threshold and a guess falls below; so does a cause of degree, which is one only where its
-    repair matters.
+    repair matters: an effect this large does, whatever its interval.
     """
     told = finding.confirmation
     confidence = finding.confidence or 0.0
+    if (told.get("effect") or 0.0) >= MUCH:
+        return confidence
     if told.get("effect") is None:
         divisor = 3
     else:

@@ -12,6 +12,7 @@ from netwright.values import Finding
 
 ABOVE, BELOW, FALLS, HARDLY = 2.0, 30.0, 0.04, 0.3
 STILL_RISING = 0.03
+SOME, MORE = 0.1, 0.08
 FEW, GAINS = 5, 0.05
 
 
@@ -67,6 +68,50 @@ def rate_above_what_falls(evidence: Evidence) -> Iterator[Finding]:
         },
         f"{said}{first}It falls steadily up to a rate of {largest:.2g} (range test,"
         f" {evidence.range_test.steps} steps); this one is {rate / largest:,.0f} times that.",
+        ("lower-learning-rate",),
+    )
+
+
+def _learns_half(evidence: Evidence) -> bool:
+    skill = evidence.skill("train")
+    return skill is not None and SOME < skill < 0.9 and evidence.run is not None and not evidence.run.diverged
+
+
+@check(
+    "better-at-a-lower-rate",
+    needs=Needs.RECIPE | Needs.OPTIMIZER | Needs.RUN,
+    probes=("slower-copy",),
+    when=_learns_half,
+    confuses="a schedule that is missing, which lowers the rate as well",
+)
+def steps_too_long_to_settle(evidence: Evidence) -> Iterator[Finding]:
+    """A learning rate at which the loss falls and does not get far.
+
+    Looks at the run's skill on its own training data, and at that of a copy trained at a fifth of the rate.
+    Threshold: a training skill under 0.9 that the copy raises by 0.08, and validation skill by 0.08 and more
+    than its standard error.
+    Source: Bengio, Practical recommendations for gradient-based training (2012), section 3.1.1.
+    """
+    assert evidence.optimizer is not None
+    answer = evidence.probes["slower-copy"]
+    train, val = evidence.skill("train") or 0.0, evidence.skill("val") or 0.0
+    noise = evidence.standard_error("val") or 0.0
+    if answer.train_skill < train + MORE or answer.skill < val + max(MORE, noise):
+        return
+    yield Finding(
+        "lr-too-high",
+        evidence.place("lr"),
+        {
+            "rate": evidence.optimizer.lr,
+            "training_skill": train,
+            "training_skill_slower": answer.train_skill,
+            "validation_skill": val,
+            "validation_skill_slower": answer.skill,
+            "mild": True,
+            "written": evidence.attribute("lr").source,
+        },
+        f"At a fifth of the rate the same training reaches a skill of {answer.train_skill:.2f} instead of"
+        f" {train:.2f} on its own data, and {answer.skill:.2f} instead of {val:.2f} in validation.",
         ("lower-learning-rate",),
     )
 

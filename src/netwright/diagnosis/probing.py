@@ -87,12 +87,19 @@ def without_augmentation(evidence: Evidence) -> Edit | None:
     return Edit.set("training.augment", None, "without augmentation")
 
 
+def slower(evidence: Evidence) -> Edit | None:
+    """A fifth of the rate."""
+    rate = evidence.recipe.settings.lr if evidence.recipe is not None else None
+    return None if not rate else Edit.set("training.lr", rate / 5, "a fifth of the rate")
+
+
 TRAININGS: Mapping[str, Callable[[Evidence], Edit | None]] = {
     "half-the-data": half_the_data,
     "wider-copy": lambda evidence: scaled_width(evidence, WIDER),
     "narrower-copy": lambda evidence: scaled_width(evidence, NARROWER),
     "without-augmentation": without_augmentation,
     "longer-copy": longer,
+    "slower-copy": slower,
 }
 PROBES: tuple[str, ...] = (
     *BATCH_PROBES, "range-test", *OF_DATA, *TRAINED_PROBES, *STEP_PROBES, *TRAININGS,
@@ -240,6 +247,7 @@ def describe(name: str) -> str:
         "narrower-copy": "The same training with hidden layers a quarter as wide.",
         "without-augmentation": "The same training without its augmentation.",
         "longer-copy": "The same training with three times the epochs.",
+        "slower-copy": "The same training at a fifth of the learning rate.",
     }
     text = known.get(name) or inspect.getdoc(functions[name]) or ""
     return " ".join(text.split("\n\n")[0].split())

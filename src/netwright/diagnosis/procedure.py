@@ -9,6 +9,7 @@ import attrs
 
 from netwright.catalogue import Check, Needs
 from netwright.diagnosis.conclusion import (
+    SURE,
     Diagnosis,
     by_measurement,
     by_weight,
@@ -129,8 +130,9 @@ def diagnose(
     fallen = {f.cause for f in ranking.findings if f.cause not in said}
     if fallen or is_settled(ranking):
         first = yield from _asked_further(first, evidence, tools, propose, attempt, fallen)
+    sure = frozenset(f.id for f in ranking.findings if (f.confidence or 0.0) >= SURE)
     if uncover and not first.settled:
-        first = yield from _uncovered(first, tools, propose, attempt)
+        first = yield from _uncovered(first, sure, tools, propose, attempt)
     return first
 
 
@@ -293,16 +295,17 @@ def _asked_further(
 
 
 def _uncovered(
-    first: Diagnosis, tools: Tools, propose: Propose, attempt: int
+    first: Diagnosis, sure: Collection[str], tools: Tools, propose: Propose, attempt: int
 ) -> Generator[Event, None, Diagnosis]:
-    """What a cause hides that is plain to see in the recipe but whose repair alone shows nothing.
+    """What a cause hides that is plain to see in the recipe (the `sure` ids) but whose repair alone shows
+    nothing.
 
     It is repaired for once and the recipe diagnosed anew; what is confirmed there is kept, and then the cause
     itself is put to trial once more, on the recipe in which that is repaired.
     """
     recipe, pace = first.recipe, first.pace
     later = of_training(tools.checks)
-    finding = next((f for f in first.findings if f.check not in later), None)
+    finding = next((f for f in first.findings if f.id in sure and f.check not in later), None)
     if finding is None or pace is None or not tools.meter.affords(pace, 2 * CONFIRMATION_RUNS):
         return first
     edits = tuple(propose(first.evidence, first.findings)(finding.cause))[:1]

@@ -16,13 +16,17 @@ def _set(old: float, new: float) -> Edit:
 
 @idea(attribute="lr", addresses=("lr-too-high",), prior=0.9)
 def lower_learning_rate(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
-    """A third of the largest rate at which the loss still fell in the range test, or a third of what is set.
+    """A third of the largest rate at which the loss still fell in the range test, or a third of what is set;
+    a fifth where a copy at that rate did better.
 
     Source: Smith, Cyclical Learning Rates (2017), section 3.3.
     """
     rate, test = situation.rate, situation.range_test
     if rate is None or rate <= 0:
         return
+    finding = situation.finding("lr-too-high")
+    if finding is not None and "training_skill_slower" in finding.evidence:
+        yield _set(rate, rounded(rate / 5))
     largest = test.largest_falling_rate if test else None
     if largest is not None and largest < rate:
         yield _set(rate, rounded(largest / 3))

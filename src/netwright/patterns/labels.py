@@ -14,6 +14,7 @@ from netwright.runs import Evidence, SimpleModels
 from netwright.values import Finding
 
 NOISE, WORSE, ANYWHERE, KNOWS = 0.06, 0.08, 0.8, 0.35
+LUCK, UNKNOWING = 0.05, 0.15
 
 
 def _could_be_better(evidence: Evidence) -> bool:
@@ -125,7 +126,7 @@ def labels_that_the_data_reject(evidence: Evidence) -> Iterator[Finding]:
     needs=Needs.DATA | Needs.PARTS | Needs.RUN,
     probes=("simple-models", "label-shift"),
     when=_could_be_better,
-    confuses="a question that these inputs cannot answer",
+    confuses="a question that these inputs cannot answer; a series whose answer comes later than its cause",
 )
 def labels_that_do_not_belong_to_their_inputs(evidence: Evidence) -> Iterator[Finding]:
     """Inputs and labels that no longer belong together.
@@ -133,9 +134,9 @@ def labels_that_do_not_belong_to_their_inputs(evidence: Evidence) -> Iterator[Fi
     Looks at the validation skill of the run, of a linear model and of nearest neighbours, against what
     permuted labels reach; and at what the nearest neighbours of training samples say of their labels, (M,),
     when these are moved along the source by a few places, all or from some row on.
-    Threshold: none better than with permuted labels by over 0.03, for a network that does learn its training
-    data better than that (it learns them by heart); or a shift under which neighbours agree better by 0.05
-    and three standard errors of chance.
+    Threshold: none better than with permuted labels by over 0.05, for a network that does learn its training
+    data better than that (it learns them by heart); or a shift under which neighbours reach a skill of
+    0.2 and agree better by 0.05 and three standard errors of chance.
     Source: Zhang et al., Understanding deep learning requires rethinking generalization (2017), on random
     labels.
     """
@@ -168,7 +169,7 @@ def labels_that_do_not_belong_to_their_inputs(evidence: Evidence) -> Iterator[Fi
             f" {shift.before:.2f}.{' In validation as well.' if shift.in_validation else ''}",
             ("targets-to-their-inputs",),
         )
-    elif max(val, simple.best) <= max(simple.by_chance, 0.0) + 0.03 and val < 0.1:
+    elif max(val, simple.best) <= max(simple.by_chance, 0.0) + LUCK and val < UNKNOWING:
         learned = f" The network learns them by heart (training skill {train:.2f})." if train > 0.3 else ""
         yield Finding(
             "label-misalignment",

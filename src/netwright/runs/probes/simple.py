@@ -14,7 +14,7 @@ from netwright.recipe import Recipe, Yardstick, labels_of
 from netwright.runs.evidence import DataEvidence, PartSummary
 
 MOST_ROWS, MOST_FEATURES = 1500, 400
-NEIGHBOURS = 5
+NEIGHBOURS, TELLS = 5, 0.2
 Array = NDArray[np.float64]
 
 
@@ -201,8 +201,10 @@ class LabelShift:
 
     @property
     def sure(self) -> bool:
-        """Whether that is more than the luck of the best of some eighty arrangements."""
-        return self.shift != 0 and self.skill > self.before + 0.05 + 3 / max(1, self.judged) ** 0.5
+        """Whether neighbours then say something, and more than the luck of the best of some eighty
+        arrangements."""
+        lucky = 0.05 + 3 / max(1, self.judged) ** 0.5
+        return self.shift != 0 and self.skill > max(TELLS, max(0.0, self.before) + lucky)
 
 
 def label_shift(recipe: Recipe, data: DataEvidence, seed: int = 0) -> LabelShift | None:
