@@ -91,7 +91,8 @@ def diagnose(
     """
     so_far, static = yield from _before_training(recipe, tools, attempt, known_pace)
     pace, plan = so_far.pace, so_far.plan
-    if static[0].batch is None or static[0].batch.error is not None or pace is None or plan is None:
+    stopped = static[0].batch is not None and static[0].batch.error is not None
+    if stopped or pace is None or plan is None:
         return so_far
     try:
         evidence, complete = yield from dynamic_evidence(recipe, static, tools, plan, pace, attempt)
@@ -308,7 +309,8 @@ def _uncovered(
     finding = next((f for f in first.findings if f.id in sure and f.check not in later), None)
     if finding is None or pace is None or not tools.meter.affords(pace, 2 * CONFIRMATION_RUNS):
         return first
-    edits = tuple(propose(first.evidence, first.findings)(finding.cause))[:1]
+    repairs = propose(first.evidence, first.findings)(finding.cause)
+    edits = tuple(edit for edit in repairs if recipe.judged_alike(edit))[:1]
     if not edits:
         return first
     attempt += AGAIN
