@@ -113,6 +113,7 @@ MUST_FIRE = {
         "one row of eight": lambda: recipe(network=faulty.OneRowOnly),
         "one step of eight": lambda: adam(rows_of_digits(), faulty.OneStepOnly, epochs=1),
         "nothing": lambda: recipe(network=faulty.Blind),
+        "next to nothing of a recurrent layer": lambda: adam(rows_of_digits(), faulty.ShutStates, epochs=1),
         "a factor of a thousandth": lambda: recipe(network=faulty.NearlyShut),
         "a division by a thousand": lambda: recipe(network=faulty.DividedAway),
         "what is overwritten": lambda: recipe(network=faulty.Overwrites),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from netwright.catalogue import Needs, check
 from netwright.recipe.edits import core
 from netwright.runs import Evidence, Operation
+from netwright.runs.calls import RECURRENT
 from netwright.values import Finding, Place
 
 GROWS, GROWS_AND_FAILS = 1e3, 30.0
@@ -372,7 +373,8 @@ def _shut_gate(evidence: Evidence) -> Operation | None:
     operations = evidence.batch.operations
     for call in operations.forward:
         if call.factor is not None and abs(call.factor) <= SHUT and operations.all_through(call):
-            inside = any(True for _ in operations.before(call, lambda c: not c.weighted))
+            before = operations.before(call, lambda c: not c.weighted and c.name not in RECURRENT)
+            inside = any(True for _ in before)
             if inside and operations.weighted_after(call):
                 return call
     return None
