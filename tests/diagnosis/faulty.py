@@ -48,6 +48,13 @@ class RectifiedLogits(_Two):
         return F.relu(self.head(x))  # fault
 
 
+class RectifiedUnderSoftmax(_Two):
+    def forward(self, x):
+        x = F.relu(self.body(x.flatten(1)))
+        x = F.relu(self.head(x))  # fault
+        return F.log_softmax(x, dim=1)
+
+
 class RectifiedNumber(_Two):
     def __init__(self, inputs=10):
         super().__init__(inputs, 1)

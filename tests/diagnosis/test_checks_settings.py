@@ -104,6 +104,7 @@ MUST_FIRE = {
     },
     "wrong-activation": {
         "a rectifier over logits": lambda: recipe(network=faulty.RectifiedLogits),
+        "a rectifier under a softmax": lambda: recipe(network=faulty.RectifiedUnderSoftmax, loss="nll"),
         "a rectifier over targets below 0": lambda: regression(network=faulty.RectifiedNumber),
         "a sigmoid over targets above 1": lambda: regression(network=faulty.BoundedNumber),
         "a softmax over one unit": lambda: binary(faulty.SoftmaxOverOneUnit, "bce"),
@@ -225,6 +226,7 @@ def test_it_leaves_alone(check, make):
         ("loss-output-mismatch", "sigmoid as a function", faulty.SigmoidAtTheEnd),
         ("unstable-loss", "the logarithm of a softmax", log_of_softmax),
         ("wrong-activation", "a rectifier over logits", faulty.RectifiedLogits),
+        ("wrong-activation", "a rectifier under a softmax", faulty.RectifiedUnderSoftmax),
         ("wrong-activation", "a rectifier over targets below 0", faulty.RectifiedNumber),
         ("wrong-activation", "a sigmoid over targets above 1", faulty.BoundedNumber),
         ("wrong-activation", "a softmax over one unit", faulty.SoftmaxOverOneUnit),

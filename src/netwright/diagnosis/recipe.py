@@ -13,6 +13,7 @@ from netwright.values import Finding, Place
 
 ELEMENTWISE = ("mse", "l1", "huber", "bce", "bce_with_logits")
 SQUASHING = ("Softmax", "Sigmoid", "LogSoftmax", "Softmax2d", "LogSigmoid")
+PROBABILITIES = ("softmax", "log_softmax", "sigmoid", "logsigmoid")
 GUARDS = ("clamp", "clip", "add", "radd", "iadd", "maximum", "clamp_min", "max", "where", "xlogy")
 
 
@@ -189,7 +190,7 @@ def activation_that_does_not_fit_its_place(evidence: Evidence) -> Iterator[Findi
     Looks at the call that makes the outputs, (B, K), past what only reshapes them: its range against that of
     the training targets, (N,); the axis of a softmax; a rectifier over logits.
     Threshold: over 2 % of a regression's targets outside the range; any rectifier or bounded function under a
-    loss that wants logits; any softmax over one unit.
+    loss or a softmax that wants logits; any softmax over one unit.
     Source: Bishop, Pattern Recognition and Machine Learning (2006), section 5.2.
     """
     assert evidence.batch is not None and evidence.data is not None
@@ -223,6 +224,18 @@ def activation_that_does_not_fit_its_place(evidence: Evidence) -> Iterator[Findi
             also=("saturation",),
         )
         return
+    if ends.name in PROBABILITIES and ends.reads:
+        under = batch.operations.source_of(ends.reads[0])
+        if under is not None and under.name in BOUNDED and under.name not in PROBABILITIES:
+            yield Finding(
+                "wrong-activation",
+                attrs.evolve(evidence.call_place(under), attribute="activation"),
+                {"activation": under.name, "shape": under.shape, "on_logits": True, "under_softmax": True},
+                f"What the {ends.name} reads ends in a {under.name}, which gives"
+                f" {_range(BOUNDED[under.name])}: logits have to go both ways.",
+                ("no-activation-at-the-end",),
+            )
+            return
     limits = BOUNDED.get(ends.name)
     if limits is None:
         return
@@ -239,9 +252,7 @@ def activation_that_does_not_fit_its_place(evidence: Evidence) -> Iterator[Findi
                 " targets lie outside that.",
                 ("no-activation-at-the-end",),
             )
-    elif batch.loss_name in ("cross_entropy", "bce_with_logits") and ends.name not in (
-        "softmax", "log_softmax", "sigmoid", "logsigmoid",
-    ):  # fmt: skip
+    elif batch.loss_name in ("cross_entropy", "bce_with_logits") and ends.name not in PROBABILITIES:
         yield Finding(
             "wrong-activation",
             place,

@@ -66,6 +66,8 @@ def no_activation_at_the_end(recipe: Recipe, situation: Situation) -> Iterator[E
     """
     call = judged(situation)
     finding = situation.finding("wrong-activation")
+    if finding is not None and finding.evidence.get("under_softmax") and call is not None and call.reads:
+        call = operations_of(situation).source_of(call.reads[0])
     if (
         finding is not None
         and call is not None

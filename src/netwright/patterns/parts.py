@@ -220,7 +220,7 @@ def far_too_few_samples(evidence: Evidence) -> Iterator[Finding]:
 
     Looks at the number of training samples, for each class or in all, and at the run's validation skill.
     Threshold: at most 6 samples a class (40 in all for a regression), with a validation skill under 0.8 and
-    0.1 under that of training.
+    0.1 under that of training, or a training skill under 0.8: so few make few steps as well.
     Source: Hestness et al., Deep Learning Scaling is Predictable, Empirically (2017), on the small-data
     region.
     """
@@ -228,7 +228,7 @@ def far_too_few_samples(evidence: Evidence) -> Iterator[Finding]:
     data, train, val = evidence.data, evidence.skill("train"), evidence.skill("val")
     classes = max(2, data.task.classes) if data.task.name in ("classification", "binary") else 0
     few = data.train.size <= (6 * classes if classes else 40)
-    if not few or train is None or val is None or val >= 0.8 or train - val < 0.1:
+    if not few or train is None or val is None or val >= 0.8 or (train - val < 0.1 and train >= 0.8):
         return
     yield Finding(
         "too-little-data",
