@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faults.data import cache
+from benchmarks.faults.judging import detected, named, share_of, truth
 
 CAUSES_OF: dict[str, dict[str, tuple[str, ...]]] = {
     "torchtest2": {
@@ -153,7 +154,6 @@ def _gradsnitch_step(monitors: list[Any]) -> Any:
 
 def table(peers: list[dict[str, Any]], ours: list[dict[str, Any]]) -> list[str]:
     """Rows of every tool on the recipes that all were run on."""
-    from benchmarks.faults.report import _rate, detected, named, truth
 
     keys = {line["key"] for line in peers if line.get("peers")}
     ours = [line for line in ours if line["key"] in keys]
@@ -163,8 +163,8 @@ def table(peers: list[dict[str, Any]], ours: list[dict[str, Any]]) -> list[str]:
     ]
     faulty, healthy = [[li for li in ours if li["healthy"] is kind] for kind in (False, True)]
     rows.append(
-        f"| Netwright | {_rate(faulty, detected)} | {_rate(faulty, lambda li: named(li, 1))} /"
-        f" {_rate(faulty, lambda li: named(li, 99))} | {_rate(healthy, detected)} |"
+        f"| Netwright | {share_of(faulty, detected)} | {share_of(faulty, lambda li: named(li, 1))} /"
+        f" {share_of(faulty, lambda li: named(li, 99))} | {share_of(healthy, detected)} |"
     )
     by_tool: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for line in peers:
@@ -178,8 +178,8 @@ def table(peers: list[dict[str, Any]], ours: list[dict[str, Any]]) -> list[str]:
             return any(truth(line) & set(meaning.get(s, ())) for s in line["said"][:first])
 
         faulty, healthy = [[li for li in lines if li["healthy"] is kind] for kind in (False, True)]
-        noticed, alarms = (_rate(some, lambda li: bool(li["said"])) for some in (faulty, healthy))
-        first, any_ = _rate(faulty, lambda li: means(li, 1)), _rate(faulty, lambda li: means(li, 99))
+        noticed, alarms = (share_of(some, lambda li: bool(li["said"])) for some in (faulty, healthy))
+        first, any_ = share_of(faulty, lambda li: means(li, 1)), share_of(faulty, lambda li: means(li, 99))
         rows.append(f"| {tool} | {noticed} | {first} / {any_} | {alarms} |")
     return [
         *rows,

@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.faults.judging import middle_of, share_of
+
 SEEDS = (30, 31, 32, 33, 34)
 ENOUGH = 0.95
 # Trainings with these purposes confirm what was found: their epochs are counted apart.
@@ -68,7 +70,6 @@ def table(lines: list[dict[str, Any]]) -> list[str]:
     """Share repaired, and what it took."""
     from benchmarks.faults.kinds import FAULTS
     from benchmarks.faults.recipes import parents
-    from benchmarks.faults.report import _middle, _rate
 
     known = parents()
 
@@ -84,11 +85,11 @@ def table(lines: list[dict[str, Any]]) -> list[str]:
     return [
         f"Repaired: at least {ENOUGH:.0%} of the healthy parent's skill, the mean of five fresh seeds.",
         "",
-        f"Repaired {_rate(lines, repaired)}; where no rows or labels were thrown away for good,"
-        f" {_rate(left, repaired)}; epochs spent, median (mean)"
-        f" {_middle(lines, lambda li: (li.get('spent') or {}).get('epochs'))}; until the repair is held, in"
+        f"Repaired {share_of(lines, repaired)}; where no rows or labels were thrown away for good,"
+        f" {share_of(left, repaired)}; epochs spent, median (mean)"
+        f" {middle_of(lines, lambda li: (li.get('spent') or {}).get('epochs'))}; until the repair is held, in"
         " trainings of the healthy recipe and without those that confirm,"
-        f" {_middle(lines, healthy_trainings)}.",
+        f" {middle_of(lines, healthy_trainings)}.",
         "",
         *(
             f"- {line['key']}: {line['outcome']}, {', '.join(line.get('edits', [])) or 'nothing kept'},"

@@ -3,59 +3,25 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.faults.judging import (
+    Line,
+    both_named,
+    detected,
+    middle_of,
+    named,
+    placed,
+    planted_named,
+    share_of,
+    truth,
+)
 from benchmarks.faults.statistics import Rate, brier, rate, reliability
 
-Line = dict[str, Any]
 RESULTS = Path(__file__).parents[1] / "results"
-
-
-def truth(line: Line) -> set[str]:
-    """The planted causes and those whose repair repairs them as well."""
-    return {*(line["causes"] or []), *(line["also"] or [])}
-
-
-def detected(line: Line) -> bool:
-    return line["outcome"] == "findings"
-
-
-def named(line: Line, first: int) -> bool:
-    """One of the first findings is a planted cause or an equivalent."""
-    return detected(line) and any(f["cause"] in truth(line) for f in line["findings"][:first])
-
-
-def planted_named(line: Line, first: int) -> bool:
-    """As `named`, without the equivalents."""
-    return detected(line) and any(f["cause"] in line["causes"] for f in line["findings"][:first])
-
-
-def both_named(line: Line) -> bool:
-    """Of a pair, both causes are among the first three findings."""
-    return detected(line) and set(line["causes"]) <= {f["cause"] for f in line["findings"][:3]}
-
-
-def placed(line: Line) -> bool:
-    """A finding among the first three that names the cause points at the planted line, its layer or
-    attribute."""
-    for finding in line.get("findings", [])[:3] if detected(line) else []:
-        where = finding["where"]
-        near = where["line"] is not None and any(abs(where["line"] - n) <= 1 for n in line["lines"] or [])
-        layer = where["layer"] is not None and where["layer"] in (line["layers"] or [])
-        attribute = where["attribute"] is not None and where["attribute"] in (line["attributes"] or [])
-        if finding["cause"] in truth(line) and (near or layer or attribute):
-            return True
-    return False
-
-
-def _rate(lines: Sequence[Line], holds: Callable[[Line], bool]) -> Rate:
-    return rate(
-        [holds(line) for line in lines], [line["data"] for line in lines], [line["parent"] for line in lines]
-    )
 
 
 def _stated(lines: Sequence[Line]) -> tuple[list[float], list[bool]]:
@@ -78,26 +44,26 @@ def text_of(found: dict[str, list[Line]], about: dict[str, Any]) -> tuple[str, d
     confirmed = [(line, f) for line in faulty for f in line.get("findings", []) if f["status"] == "confirmed"]
     pairs = [line for line in faulty if len(line["faults"]) == 2]
     rates = {
-        "detected": _rate(faulty, detected),
-        "named first, or an equivalent": _rate(faulty, lambda li: named(li, 1)),
-        "named in the first three, or an equivalent": _rate(faulty, lambda li: named(li, 3)),
-        "the planted cause itself first": _rate(faulty, lambda li: planted_named(li, 1)),
-        "the planted cause itself in the first three": _rate(faulty, lambda li: planted_named(li, 3)),
-        "of pairs: both in the first three": _rate(pairs, both_named),
-        "line, layer or attribute right": _rate(faulty, placed),
+        "detected": share_of(faulty, detected),
+        "named first, or an equivalent": share_of(faulty, lambda li: named(li, 1)),
+        "named in the first three, or an equivalent": share_of(faulty, lambda li: named(li, 3)),
+        "the planted cause itself first": share_of(faulty, lambda li: planted_named(li, 1)),
+        "the planted cause itself in the first three": share_of(faulty, lambda li: planted_named(li, 3)),
+        "of pairs: both in the first three": share_of(pairs, both_named),
+        "line, layer or attribute right": share_of(faulty, placed),
         "confirmed findings that name a planted cause or an equivalent": rate(
             [f["cause"] in truth(line) for line, f in confirmed],
             [line["data"] for line, _ in confirmed],
             [line["parent"] for line, _ in confirmed],
         ),
-        "false alarms on healthy recipes, a run": _rate(healthy, detected),
+        "false alarms on healthy recipes, a run": share_of(healthy, detected),
         "healthy recipes with an alarm under any seed": _any_seed(healthy),
-        "confirmed false alarms, a run": _rate(
+        "confirmed false alarms, a run": share_of(
             healthy, lambda li: any(f["status"] == "confirmed" for f in li.get("findings", []))
         ),
-        "inconclusive on faulty recipes": _rate(faulty, lambda li: li["outcome"] == "inconclusive"),
-        "inconclusive on healthy recipes": _rate(healthy, lambda li: li["outcome"] == "inconclusive"),
-        "raised without a finding": _rate(lines, lambda li: li["outcome"] == "raised"),
+        "inconclusive on faulty recipes": share_of(faulty, lambda li: li["outcome"] == "inconclusive"),
+        "inconclusive on healthy recipes": share_of(healthy, lambda li: li["outcome"] == "inconclusive"),
+        "raised without a finding": share_of(lines, lambda li: li["outcome"] == "raised"),
     }
     out = [
         f"# Fault bench, {about['part']}, {about['date']}",
@@ -115,19 +81,20 @@ def text_of(found: dict[str, list[Line]], about: dict[str, Any]) -> tuple[str, d
         "| | |",
         "| --- | --- |",
         *(f"| {name} | {value} |" for name, value in rates.items()),
-        f"| wall seconds a recipe, median (mean) | {_middle(lines, lambda li: li.get('wall_seconds'))} |",
-        f"| epochs trained a recipe, median (mean) | {_middle(lines, lambda li: _spent(li, 'epochs'))} |",
-        f"| trainings a recipe, median (mean) | {_middle(lines, lambda li: _spent(li, 'trials'))} |",
+        f"| wall seconds a recipe, median (mean) | {middle_of(lines, lambda li: li.get('wall_seconds'))} |",
+        f"| epochs trained a recipe, median (mean) | {middle_of(lines, lambda li: _spent(li, 'epochs'))} |",
+        f"| trainings a recipe, median (mean) | {middle_of(lines, lambda li: _spent(li, 'trials'))} |",
         (
             "| first answer on faulty recipes, in trainings of the recipe, median (mean) |"
-            f" {_middle(faulty, _first_answer)} |"
+            f" {middle_of(faulty, _first_answer)} |"
         ),
         (
             "| until the first cause is confirmed, where one is, in trainings, median (mean) |"
-            f" {_middle(faulty, _first_confirmed)} |"
+            f" {middle_of(faulty, _first_confirmed)} |"
         ),
-        f"| whole diagnosis of faulty recipes, in trainings, median (mean) | {_middle(faulty, _trainings)} |",
-        f"| samples trained on, median (mean) | {_middle(lines, lambda li: _spent(li, 'samples'))} |",
+        "| whole diagnosis of faulty recipes, in trainings, median (mean) |"
+        f" {middle_of(faulty, _trainings)} |",
+        f"| samples trained on, median (mean) | {middle_of(lines, lambda li: _spent(li, 'samples'))} |",
         "",
     ]
     out += ["## By planted cause", "", *_by_cause(faulty), ""]
@@ -210,11 +177,6 @@ def _trainings(line: Line) -> float | None:
     return samples / whole if samples is not None and whole else None
 
 
-def _middle(lines: Sequence[Line], value: Callable[[Line], float | None]) -> str:
-    values = [v for v in map(value, lines) if v is not None]
-    return f"{statistics.median(values):.1f} ({statistics.fmean(values):.1f})" if values else "–"
-
-
 def _by_cause(faulty: Sequence[Line]) -> list[str]:
     rows = ["| cause | cases | detected | first | first three | place | confirmed | epochs | named instead |"]
     rows.append("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
@@ -237,7 +199,7 @@ def _by_cause(faulty: Sequence[Line]) -> list[str]:
         )
         counts = (sum(map(detected, lines)), *(sum(named(li, n) for li in lines) for n in (1, 3)))
         worst = sorted(instead.items(), key=lambda i: -i[1])[:3]
-        epochs = _middle(lines, lambda li: _spent(li, "epochs"))
+        epochs = middle_of(lines, lambda li: _spent(li, "epochs"))
         cells = (cause, len(lines), *counts, sum(map(placed, lines)), confirmed, epochs)
         rows.append(f"| {' | '.join(map(str, cells))} | {', '.join(f'{c} {n}' for c, n in worst)} |")
     return rows
@@ -255,9 +217,10 @@ def _by_group(faulty: Sequence[Line]) -> list[str]:
         groups[f"family: {line['family']}"].append(line)
     for name, lines in sorted(groups.items(), key=lambda item: item[0]):
         rows.append(
-            f"| {name} | {len(lines)} | {_rate(lines, detected)} | {_rate(lines, lambda li: named(li, 1))}"
-            f" | {_middle(lines, _first_answer)} | {_middle(lines, _first_confirmed)}"
-            f" | {_middle(lines, _trainings)} |"
+            f"| {name} | {len(lines)} | {share_of(lines, detected)}"
+            f" | {share_of(lines, lambda li: named(li, 1))} | {middle_of(lines, _first_answer)}"
+            f" | {middle_of(lines, _first_confirmed)}"
+            f" | {middle_of(lines, _trainings)} |"
         )
     told = (
         "In trainings of the recipe, median (mean): the first answer, the first confirmed cause, and the"

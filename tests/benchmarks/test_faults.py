@@ -12,10 +12,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # benches are a package besi
 
 from benchmarks.faults.cases import cases, changed_lines, planted, record
 from benchmarks.faults.data import PARTS, data_sets, load
+from benchmarks.faults.judging import named, placed
 from benchmarks.faults.kinds import FAULTS
 from benchmarks.faults.measure import measure, open_recipe, skill
 from benchmarks.faults.recipes import parents, script
-from benchmarks.faults.report import named, placed, text_of
+from benchmarks.faults.report import text_of
 from benchmarks.faults.rules import History, autotrainer, sagemaker
 from benchmarks.faults.script import NotApplicable
 from benchmarks.faults.statistics import brier, clopper_pearson, rate, reliability
