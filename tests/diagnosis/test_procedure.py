@@ -91,6 +91,13 @@ def test_a_repair_that_did_not_clearly_help_weighs_by_what_is_known_of_it(told, 
     assert tried_in_vain(finding) == pytest.approx(odds / (1 + odds))
 
 
+def test_what_helped_much_is_told_by_the_way_from_trivial_to_perfect():
+    told = {"repair": "copies dropped", "effect": 0.3, "high": 0.9}
+    finding = Finding("duplicates", confidence=0.8, confirmation=told)
+    assert tried_in_vain(finding, scale=1.0) == pytest.approx(0.8)
+    assert tried_in_vain(finding, scale=100.0) == pytest.approx(4 / 6 / (1 + 4 / 6))
+
+
 def test_a_cause_of_degree_whose_repair_gains_nothing_that_matters_is_not_said():
     told = {"repair": "a higher rate", "effect": 0.1, "high": 0.5}
     assert tried_in_vain(Finding("lr-too-low", confidence=0.95, confirmation=told)) < THRESHOLD

@@ -19,7 +19,7 @@ from netwright.trials import Pace
 from netwright.values import Finding, Plan
 
 COUNTED = "Counted in the data: a fault of what judges is not shown by a score that rises."
-SURE, LITTLE, MUCH = 0.75, 0.03, 0.15  # a confidence; shares of the score
+SURE, LITTLE, MUCH = 0.75, 0.03, 0.15  # a confidence; shares of the way from trivial to perfect
 
 
 @frozen(eq=False)
@@ -94,11 +94,13 @@ def is_settled(ranking: Ranking) -> bool:
 def settled_by(found: Diagnosis, settled: Confirmation) -> Diagnosis:
     """The confirmed first; what was tried in vain falls below the threshold; symptoms of a confirmed cause
     are folded."""
+    metric = found.recipe.yardstick.metric
+    scale = abs(metric.perfect - metric.trivial)
     weighed = []
     for finding in settled.findings:
         tried = finding.confirmation.get("repair") is not None and not finding.confirmation.get("gone")
         if finding.status == "suspected" and tried and not only_eased(finding.cause):
-            finding = attrs.evolve(finding, confidence=tried_in_vain(finding))
+            finding = attrs.evolve(finding, confidence=tried_in_vain(finding, scale))
         weighed.append(finding)
     weighed.sort(key=by_weight)
     kept = tuple(f for f in weighed if f.status != "refuted" and (f.confidence or 0.0) >= THRESHOLD)
@@ -113,23 +115,23 @@ def settled_by(found: Diagnosis, settled: Confirmation) -> Diagnosis:
     )
 
 
-def tried_in_vain(finding: Finding) -> float:
-    """The confidence after a repair that did not clearly help.
+def tried_in_vain(finding: Finding, scale: float = 1.0) -> float:
+    """The confidence after a repair that did not clearly help; `scale` is the way from trivial to perfect.
 
     Odds stay where it helped much, if not on every seed; they are two times smaller where it helped a little,
-    but not beyond doubt; three times where it did nothing on the
-    first seed; six times where five seeds bound what it could help by little. What is probable without it
-    stays above the threshold and a guess falls below; so does a cause of degree, which is one only where its
-    repair matters: an effect this large does, whatever its interval.
+    but not beyond doubt; three times where it did nothing on the first seed; six times where five seeds bound
+    what it could help by little. What is probable without it stays above the threshold and a guess falls
+    below; so does a cause of degree, which is one only where its repair matters: an effect this large does,
+    whatever its interval.
     """
     told = finding.confirmation
     confidence = finding.confidence or 0.0
-    if (told.get("effect") or 0.0) >= MUCH:
+    if (told.get("effect") or 0.0) >= MUCH * scale:
         return confidence
     if told.get("effect") is None:
         divisor = 3
     else:
-        divisor = 6 if told.get("high", 0.0) < LITTLE else 2 if told["effect"] > 0 else 3
+        divisor = 6 if told.get("high", 0.0) < LITTLE * scale else 2 if told["effect"] > 0 else 3
     odds = confidence / max(1e-9, 1 - confidence) / divisor
     return min(odds / (1 + odds), UNSAID if of_degree(finding.cause) else 1.0)
 

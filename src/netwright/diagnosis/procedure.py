@@ -9,6 +9,7 @@ import attrs
 
 from netwright.catalogue import Check, Needs
 from netwright.diagnosis.conclusion import (
+    MUCH,
     SURE,
     Diagnosis,
     by_measurement,
@@ -57,7 +58,6 @@ OF_DATA = Needs.DATA | Needs.PARTS | Needs.RECIPE
 CONFIRMATION_RUNS, COPIES = 13, 4
 AGAIN = 10  # attempts beyond those of the rounds, so that their seeds are others
 BY_HEART, GOOD = 0.9, 0.9
-MUCH = 0.15  # of the way to perfect: what a repaired recipe could still gain is mostly no fault of the user's
 Propose = Callable[[Evidence, tuple[Finding, ...]], Repairs]
 
 
@@ -370,6 +370,7 @@ def diagnose_all(
             break
         known = {f.cause for f in first.findings}
         confirmed = (f for f in found.findings if f.status == "confirmed" and f.cause not in known)
+        # What a repaired recipe could still gain a little by is mostly no fault of the user's.
         fresh = tuple(f for f in confirmed if not of_degree(f.cause) or _gains(f, recipe) >= MUCH)
         if fresh:
             yield from _announce(fresh)

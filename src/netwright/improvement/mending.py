@@ -15,11 +15,8 @@ from netwright.trials import Contender, Pace, claim
 from netwright.trials.race import Claim, Ledger
 from netwright.values import Edit, Event, Finding, NetwrightError, Note, TrialEnded, Verdict
 
-JUDGED_BY = (
-    "leakage",
-    "overfit-situation",
-    "label-misalignment",
-)  # what validation gives away is judged by it, too
+# Causes that spoil what judges, where they are counted in validation as well.
+SPOILS_THE_YARDSTICK = ("leakage", "overfit-situation", "label-misalignment")
 
 
 def enable(
@@ -84,7 +81,8 @@ def mend_yardstick(
     here on the baseline is the recipe without the leak (METHOD, 'The yardstick').
     """
     for finding in found.findings:
-        if finding.cause not in JUDGED_BY or not finding.evidence.get("measured"):
+        counted = finding.status == "confirmed" and finding.evidence.get("measured")
+        if not counted or finding.cause not in SPOILS_THE_YARDSTICK:
             continue
         edit = next(iter(propose(found.evidence, found.findings)(finding.cause)), None)
         if edit is None:

@@ -41,7 +41,8 @@ def tells_the_label_in_training_only(evidence: Evidence) -> Iterator[Finding]:
 
     Looks at up to 1,500 inputs of each part, (M, F), one feature at a time, cut at its quantiles, and at the
     labels, targets of a regression by their quantiles: how much the feature says of the labels of training
-    samples that are left out, and of validation's, in shares of the labels' entropy.
+    samples that are left out, and of validation's, in shares of the labels' entropy. Inputs of more than
+    1,024 values are not asked.
     Threshold: 6 % in training, less than 0.7 of that in validation, 4.5 standard errors apart, of a feature
     that is itself spread alike in both parts (a fifth of the samples may differ); for at most a quarter of
     the features that say anything, since all of them change where the parts are of different origin.
