@@ -241,3 +241,12 @@ def test_the_line_of_the_function_is_named(check, make, fault):
 def test_the_line_that_casts_is_named():
     where = findings("low-precision", regression(loss=squares_in_half))[0].where
     assert where.line == squares_in_half.__code__.co_firstlineno + 1
+
+
+def test_a_target_at_which_the_loss_is_never_finite_is_said_so():
+    x, y = diabetes_data().train
+    y = (y - y.mean()).copy()
+    y[299] = 0.0  # in none of the first batches
+    data = nw.Data((x[:300], y[:300]), (x[300:], y[300:]))
+    (found,) = findings("unstable-loss", regression(data, loss=relative_error))
+    assert "a target of 0, where it is not finite for any error" in found.explanation

@@ -202,6 +202,15 @@ def test_a_shift_moves_pixels_and_brings_in_the_background(background):
         assert (image >= background).all()
 
 
+@pytest.mark.parametrize("change", [lambda x: x > 0, lambda x: x.to(torch.uint8)])
+def test_images_of_whole_numbers_and_masks_are_shifted_too(change):
+    from netwright.runs.augment import augmentation
+
+    images = change(torch.arange(64).float().reshape(1, 1, 8, 8).repeat(20, 1, 1, 1))
+    moved = augmentation("shift", 20, 1)(images, torch.arange(20))
+    assert moved.dtype == images.dtype and moved.shape == images.shape
+
+
 def test_the_spread_that_noise_is_made_by_leaves_out_what_is_not_finite():
     from netwright.runs.augment import spread_of
 

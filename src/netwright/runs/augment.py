@@ -59,7 +59,8 @@ def _shift(draws: Tensor) -> Callable[[Any, Tensor], Any]:
         reach = torch.tensor([max(1, height // 8), max(1, width // 8)])
         by = ((2 * reach + 1) * draws[rows]).long() - reach  # (B, 2) whole pixels
         rim = torch.cat([inputs[..., 0, :], inputs[..., -1, :], inputs[..., :, 0], inputs[..., :, -1]], -1)
-        moved = rim.median(-1).values[..., None, None].expand_as(inputs).clone()  # (B, C, H, W)
+        middle = rim.float().nanmedian(-1).values.to(inputs.dtype)  # (B, C)
+        moved = middle[..., None, None].expand_as(inputs).clone()
         for dy, dx in {(int(y), int(x)) for y, x in by}:
             chosen = ((by[:, 0] == dy) & (by[:, 1] == dx)).to(inputs.device)
             there, here = _window(dy, height), _window(-dy, height)

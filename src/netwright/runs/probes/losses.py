@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -121,9 +122,10 @@ def _blown_up(used: Subject, outputs: Tensor) -> str | None:
     for target in nearest:
         value = loss(target)
         if (middle > 0 and not value < 1e3 * middle) or (both_signs and low > 0 and not value < 10 * low):
-            times = value / (middle if value >= 1e3 * middle else low)
+            if not math.isfinite(value):
+                return f"a target of {float(target):.2g}, where it is not finite for any error"
             return (
-                f"a target of {float(target):.2g}, where it is {times:,.0f} times larger than for as large an"
-                " error elsewhere"
+                f"a target of {float(target):.2g}, where it is"
+                f" {value / (low or middle):,.0f} times larger than for as large an error elsewhere"
             )
     return None
