@@ -53,8 +53,7 @@ def network_too_small_for_the_task(evidence: Evidence) -> Iterator[Finding]:
     answer = evidence.probes["wider-copy"]
     train, val = evidence.skill("train") or 0.0, evidence.skill("val") or 0.0
     narrow = _narrowest(evidence)
-    noise = evidence.standard_error("val") or 0.0
-    if answer.train_skill < train + 0.08 or answer.skill < val + max(0.08, noise) or narrow is None:
+    if narrow is None or not evidence.outdone_by(answer.train_skill, answer.skill):
         return
     name, width = narrow
     yield Finding(

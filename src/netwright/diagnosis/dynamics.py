@@ -12,7 +12,7 @@ from netwright.values import Finding
 
 ABOVE, BELOW, FALLS, HARDLY = 2.0, 30.0, 0.04, 0.3
 STILL_RISING = 0.03
-SOME, MORE = 0.1, 0.08
+SOME = 0.1
 FEW, GAINS = 5, 0.05
 
 
@@ -95,8 +95,7 @@ def steps_too_long_to_settle(evidence: Evidence) -> Iterator[Finding]:
     assert evidence.optimizer is not None
     answer = evidence.probes["slower-copy"]
     train, val = evidence.skill("train") or 0.0, evidence.skill("val") or 0.0
-    noise = evidence.standard_error("val") or 0.0
-    if answer.train_skill < train + MORE or answer.skill < val + max(MORE, noise):
+    if not evidence.outdone_by(answer.train_skill, answer.skill):
         return
     yield Finding(
         "lr-too-high",

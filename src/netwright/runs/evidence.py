@@ -257,6 +257,13 @@ class Evidence:
             return None
         return self.yardstick.metric.skill(self.run.scores[part])
 
+    def outdone_by(self, train_skill: float, val_skill: float, by: float = 0.08) -> bool:
+        """Whether a copy reaches `by` more skill than the run on training data, and in validation as much and
+        more than the standard error."""
+        noise = self.standard_error("val") or 0.0
+        least = (self.skill("train") or 0.0) + by, (self.skill("val") or 0.0) + max(by, noise)
+        return train_skill >= least[0] and val_skill >= least[1]
+
     def standard_error(self, part: str) -> float | None:
         """Of the run's skill on `part`, by the spread over its samples; `None` for a metric that is no mean
         of them."""
