@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -19,6 +19,8 @@ from netwright.trials import Pace
 from netwright.values import Finding, Plan
 
 COUNTED = "Counted in the data: a fault of what judges is not shown by a score that rises."
+OF_THE_YARDSTICK = ("leakage", "noisy-validation", "duplicates")
+LEARNT = 0.5  # of the way from trivial to perfect, on the training data themselves
 SURE, LITTLE, MUCH = 0.75, 0.03, 0.15  # a confidence; shares of the way from trivial to perfect
 
 
@@ -53,8 +55,15 @@ class Diagnosis:
 
     @property
     def settled(self) -> bool:
-        """Whether anything is confirmed."""
-        return bool(self.repairs) or any(f.status == "confirmed" for f in self.findings)
+        """Whether anything is confirmed that may be why: where even the training data are not learnt, what is
+        wrong with the samples that judge is not."""
+        confirmed = [f for f in self.findings if f.status == "confirmed"]
+        return bool(self.repairs) or any(self.may_be_why(f) for f in confirmed)
+
+    def may_be_why(self, finding: Finding) -> bool:
+        """Whether the cause can explain what the run shows: only the training's own faults explain training
+        data that are not learnt."""
+        return finding.cause not in OF_THE_YARDSTICK or not fails_to_learn(self.evidence)
 
     @property
     def learns(self) -> bool:
@@ -69,10 +78,29 @@ class Diagnosis:
         return Symptom.of(run, self.recipe).kind == "falls short"
 
 
-def by_weight(finding: Finding) -> tuple[bool, bool, float]:
-    """Faults of the yardstick first, then what is confirmed, then the most probable."""
-    counted = finding.status == "confirmed" and bool(finding.evidence.get("measured"))
-    return (not counted, finding.status != "confirmed", -(finding.confidence or 0.0))
+def fails_to_learn(evidence: Evidence) -> bool:
+    """Whether the run learns little of its own training data: samples that are judged wrongly, or twice, are
+    not why."""
+    skill = evidence.skill("train")
+    return evidence.run is not None and (evidence.run.diverged or (skill is not None and skill < LEARNT))
+
+
+def by_weight(evidence: Evidence) -> Callable[[Finding], tuple[bool, bool, float]]:
+    """The order in which causes are told. Faults of the yardstick first, for nothing can be judged before
+    they are mended; then what is confirmed, then the most probable. Where training itself learns little,
+    whatever is sure and may be why comes before a fault of the yardstick."""
+    last = fails_to_learn(evidence)
+
+    def weight(finding: Finding) -> tuple[bool, bool, float]:
+        counted = finding.status == "confirmed" and bool(finding.evidence.get("measured"))
+        sure = finding.confidence or 0.0
+        if last and finding.cause in OF_THE_YARDSTICK:
+            return (True, counted is False, -min(sure, SURE))
+        if last and not counted:
+            return (finding.status != "confirmed" and sure < SURE, finding.status != "confirmed", -sure)
+        return (not counted, finding.status != "confirmed", -sure)
+
+    return weight
 
 
 def by_measurement(ranking: Ranking) -> Ranking:
@@ -102,7 +130,7 @@ def settled_by(found: Diagnosis, settled: Confirmation) -> Diagnosis:
         if finding.status == "suspected" and tried and not only_eased(finding.cause):
             finding = attrs.evolve(finding, confidence=tried_in_vain(finding, scale))
         weighed.append(finding)
-    weighed.sort(key=by_weight)
+    weighed.sort(key=by_weight(found.evidence))
     kept = tuple(f for f in weighed if f.status != "refuted" and (f.confidence or 0.0) >= THRESHOLD)
     below = tuple(f for f in weighed if f not in kept)
     return attrs.evolve(

@@ -285,7 +285,7 @@ def _asked_further(
     repairs = propose(evidence[0], (*fresh, *first.findings))
     settled = yield from _confirm(recipe, fresh, run, repairs, tools, attempt)
     second = settled_by(attrs.evolve(first, considered=()), settled)
-    weighed = sorted((*second.findings, *first.findings), key=by_weight)
+    weighed = sorted((*second.findings, *first.findings), key=by_weight(first.evidence))
     return attrs.evolve(
         second,
         findings=tuple(weighed),
@@ -333,7 +333,7 @@ def _uncovered(
     kept += [other] if again.status == "refuted" else [again, other]
     return attrs.evolve(
         first,
-        findings=tuple(sorted(kept, key=by_weight)),
+        findings=tuple(sorted(kept, key=by_weight(first.evidence))),
         considered=tuple(f for f in first.considered if f.cause != other.cause),
         repairs={f.id: both for f in (again, other) if f.status == "confirmed"},
     )
@@ -379,10 +379,21 @@ def diagnose_all(
         added = {f.cause for f in fresh}
         first = attrs.evolve(
             first,
-            findings=(*confirmed, *fresh, *(f for f in rest if f.cause not in added)),
+            findings=_told(first, confirmed, fresh, [f for f in rest if f.cause not in added]),
             considered=tuple(f for f in first.considered if f.cause not in added),
         )
     return first
+
+
+def _told(
+    first: Diagnosis, confirmed: Sequence[Finding], fresh: Sequence[Finding], rest: Sequence[Finding]
+) -> tuple[Finding, ...]:
+    """What is confirmed, what later rounds add, and the rest; before what is counted and cannot be why, all
+    that is sure."""
+    why = [f for f in confirmed if first.may_be_why(f)]
+    beside = [f for f in confirmed if f not in why]
+    sure = [f for f in rest if beside and (f.confidence or 0.0) >= SURE and first.may_be_why(f)]
+    return (*why, *fresh, *sure, *beside, *(f for f in rest if f not in sure))
 
 
 def _gains(finding: Finding, recipe: Recipe) -> float:

@@ -71,6 +71,7 @@ def loss_that_does_not_fit_the_output(evidence: Evidence) -> Iterator[Finding]:
     }
     place, at_loss = _output_place(evidence), evidence.place("loss")
     text, where, ideas = "", at_loss, ("loss-for-the-task",)
+    equal: tuple[str, ...] = ()
     width = shape[1] if len(shape) > 1 else 1
     wide = width > 1
     if loss == "cross_entropy" and task.name == "regression" and sure:
@@ -95,6 +96,9 @@ def loss_that_does_not_fit_the_output(evidence: Evidence) -> Iterator[Finding]:
             " loss."
         )
         ideas = ("loss-takes-logits",)
+    elif loss in ("bce", "bce_with_logits") and (said := _asked_beyond_probabilities(evidence, width)):
+        text, numbers["targets_beyond"] = said, True
+        equal = ("output-width",) if task.name == "classification" else ()
     elif loss == "bce_with_logits" and (
         end in ("sigmoid", "softmax") or (batch.in_unit_interval and last in ("Sigmoid", "Softmax"))
     ):
@@ -125,7 +129,26 @@ def loss_that_does_not_fit_the_output(evidence: Evidence) -> Iterator[Finding]:
         numbers["binary"] = True
         ideas = ("loss-for-the-task",)
     if text:
-        yield Finding("loss-output-mismatch", where, numbers, text, ideas)
+        yield Finding("loss-output-mismatch", where, numbers, text, ideas, also=equal)
+
+
+def _asked_beyond_probabilities(evidence: Evidence, width: int) -> str:
+    """What is wrong with targets outside 0 to 1 under a binary cross-entropy, or nothing."""
+    assert evidence.data is not None
+    values = evidence.data.train.targets.float()
+    values = values[torch.isfinite(values)]
+    if not len(values) or (values.min() >= -0.01 and values.max() <= 1.01):
+        return ""
+    low, high = float(values.min()), float(values.max())
+    if evidence.data.task.name == "classification" and width == 1:
+        return (
+            f"Binary cross-entropy tells two classes apart by one output, and these labels go from {low:.3g}"
+            f" to {high:.3g}: above 1 its best answer is without end and the loss falls below 0."
+        )
+    return (
+        f"Binary cross-entropy asks for targets of 0 to 1, and these go from {low:.3g} to {high:.3g}: beyond"
+        " that it has no least value."
+    )
 
 
 def _surest(classes: int) -> float:

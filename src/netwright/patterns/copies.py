@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from netwright.runs import Evidence, PartSummary
 from netwright.values import Finding
 
 COPIES, LEAKS = 0.1, 0.01
+COINCIDENCE = math.log(10)  # ten possible inputs a sample, each as likely, make one in twenty a copy
 Array = NDArray[np.floating[Any]]
 
 
@@ -27,8 +29,10 @@ def keys_of(part: PartSummary) -> NDArray[np.void]:
 def _tells_apart(part: PartSummary) -> bool:
     """Whether inputs have so many possible values that two equal ones are no coincidence."""
     flat = part.flat[:512]
-    distinct = sum(len(torch.unique(flat[:, k])) > 8 for k in range(min(flat.shape[1], 64)))
-    return distinct >= 3 or part.kind in ("image", "series", "tokens")
+    levels = [len(torch.unique(flat[:, k])) for k in range(min(flat.shape[1], 64))]
+    if math.log(max(1, part.size)) > sum(map(math.log, levels)) - COINCIDENCE:
+        return False
+    return sum(count > 8 for count in levels) >= 3 or part.kind in ("image", "series", "tokens")
 
 
 @check(
@@ -130,6 +134,8 @@ def _giveaway(evidence: Evidence) -> tuple[int, float, float] | None:
     if data.train.kind != "table" or data.task.name not in ("classification", "binary", "regression"):
         return None
     x, v = data.train.flat.numpy(), data.val.flat.numpy()
+    if _asks_for_its_inputs(data.train):
+        return None
     if x.shape[1] < 3 or x.shape[1] != v.shape[1] or len(v) < 20 or x.shape[1] > 400:
         return None
     y = _answers(data.train, data.task.name)
@@ -139,6 +145,12 @@ def _giveaway(evidence: Evidence) -> tuple[int, float, float] | None:
     best, second = float(skills[order[0]]), float(skills[order[1]])
     alone = second < 0.8 or 1 - best < 0.2 * (1 - second)
     return (int(order[0]), best, second) if best >= 0.97 and alone else None
+
+
+def _asks_for_its_inputs(part: PartSummary) -> bool:
+    """Whether the targets are the inputs themselves, as an autoencoder's are."""
+    targets = part.targets[part.positions].reshape(len(part.positions), -1)
+    return targets.shape[1] > 1 and targets.shape == part.flat.shape and torch.equal(targets, part.flat)
 
 
 def _answers(part: PartSummary, task: str) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from netwright.runs.evidence import DataEvidence, PartSummary
 
 MOST_ROWS, MOST_FEATURES = 1500, 400
 NEIGHBOURS, TELLS = 5, 0.2
+HOLDS = 0.3  # of the gain that the best shift shows where it was chosen, at least this elsewhere
 Array = NDArray[np.float64]
 
 
@@ -190,7 +191,8 @@ def _classes(x: Array, y: Array, v: Array, goal: Array, rows: NDArray[np.int64],
 class LabelShift:
     """The shift of the labels along the source (0 for none) under which the nearest neighbours of a sample
     answer best, from the source's row `first` on (0 for all), their skill then, and `before` as the labels
-    are; `judged` samples were asked. `in_validation`: whether that shift suits validation's labels, too."""
+    are; `judged` samples were asked. `in_validation`: whether that shift suits validation's labels, too;
+    `holds`: whether the moved labels answer validation better, as it is or moved, where that can be asked."""
 
     shift: int
     skill: float
@@ -198,13 +200,14 @@ class LabelShift:
     first: int = 0
     judged: int = 0
     in_validation: bool = False
+    holds: bool = True
 
     @property
     def sure(self) -> bool:
         """Whether neighbours then say something, and more than the luck of the best of some eighty
         arrangements."""
         lucky = 0.05 + 3 / max(1, self.judged) ** 0.5
-        return self.shift != 0 and self.skill > max(TELLS, max(0.0, self.before) + lucky)
+        return self.shift != 0 and self.holds and self.skill > max(TELLS, max(0.0, self.before) + lucky)
 
 
 def label_shift(recipe: Recipe, data: DataEvidence, seed: int = 0) -> LabelShift | None:
@@ -254,38 +257,45 @@ def label_shift(recipe: Recipe, data: DataEvidence, seed: int = 0) -> LabelShift
             if reached > best.skill + (0.02 if best.shift else 0.1):
                 best = LabelShift(shift, reached, before, first, len(asked))
     if best.sure:
-        y = np.where(index >= best.first, moved(best.shift), y)
-        best = attrs.evolve(best, in_validation=_shifted_alike(recipe, data, x[asked], y[asked], best.shift))
+        moved_back = np.where(index >= best.first, moved(best.shift), y)
+        alike, holds = _seen_in_validation(recipe, data, x[asked], y[asked], moved_back[asked], best)
+        best = attrs.evolve(best, in_validation=alike, holds=holds)
     return best
 
 
-def _shifted_alike(recipe: Recipe, data: DataEvidence, x: Array, y: Array, shift: int) -> bool:
-    """Whether the mended training samples x (M, F) with labels y (M,) answer validation's samples better with
-    the label `shift` places further."""
-    index = getattr(recipe.data.parts.val, "index", None)
-    if index is None or data.val.looked_at < data.val.size:
-        return False
+def _seen_in_validation(
+    recipe: Recipe, data: DataEvidence, x: Array, y: Array, moved_back: Array, found: LabelShift
+) -> tuple[bool, bool]:
+    """Of the training samples x (M, F) with the labels y (M,) and those `moved_back`: whether the shift suits
+    validation's labels as well, and whether it answers validation's samples better at all.
+
+    The shift was the best of some eighty on the training samples; these others did not choose it.
+    """
     from sklearn.neighbors import NearestNeighbors
 
-    rows = np.arange(data.val.size)
+    rows = np.arange(data.val.looked_at)
     v = features(data.val, rows)
     if v.shape[1] != x.shape[1]:
-        return False
+        return False, True
     goal = _targets(data.val, rows, data.task.name).reshape(len(rows), -1)[:, 0].astype(float)
-    place = {int(source): row for row, source in enumerate(index)}
-    others = [place.get(int(source) + shift) for source in index]
-    moved = np.array([np.nan if row is None else goal[row] for row in others])
     x, v = _standardised(x, v, 0)
-    judged = np.isfinite(v).all(1) & np.isfinite(goal) & np.isfinite(moved)
+    judged = np.isfinite(v).all(1) & np.isfinite(goal)
     if judged.sum() < 40:
-        return False
-    near = (
-        NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(x)))
-        .fit(x)
-        .kneighbors(v[judged], return_distance=False)
-    )
-    now, then = (_agreement(g[judged], y[near], data.task.name) for g in (goal, moved))
-    return then > now + 0.05 + 3 / float(judged.sum()) ** 0.5
+        return False, True
+    finder = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(x))).fit(x)
+    near = finder.kneighbors(v[judged], return_distance=False)
+    before = _agreement(goal[judged], y[near], data.task.name)
+    now = _agreement(goal[judged], moved_back[near], data.task.name)
+    index = getattr(recipe.data.parts.val, "index", None)
+    alike, then = False, now
+    if index is not None and data.val.looked_at == data.val.size:
+        place = {int(source): row for row, source in enumerate(index)}
+        others = [place.get(int(source) + found.shift) for source in index]
+        moved = np.array([np.nan if row is None else goal[row] for row in others])[judged]
+        if np.isfinite(moved).sum() >= 40:
+            then = _agreement(moved, moved_back[near], data.task.name)
+            alike = then > now + 0.05 + 3 / float(np.isfinite(moved).sum()) ** 0.5
+    return alike, max(now, then) > before + HOLDS * (found.skill - found.before)
 
 
 def _neighbours(x: Array) -> NDArray[np.int64]:
