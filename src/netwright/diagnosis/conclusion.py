@@ -85,20 +85,28 @@ def fails_to_learn(evidence: Evidence) -> bool:
     return evidence.run is not None and (evidence.run.diverged or (skill is not None and skill < LEARNT))
 
 
-def by_weight(evidence: Evidence) -> Callable[[Finding], tuple[bool, bool, float]]:
+def is_likely(finding: Finding, evidence: Evidence) -> bool:
+    """Whether the cause is nearly sure, or its repair gained much where it was tried."""
+    metric = evidence.yardstick.metric if evidence.yardstick else None
+    scale = abs(metric.perfect - metric.trivial) if metric else 1.0
+    gained = finding.confirmation.get("effect") or 0.0
+    return (finding.confidence or 0.0) >= SURE or gained >= MUCH * scale
+
+
+def by_weight(evidence: Evidence) -> Callable[[Finding], tuple[int, bool, float]]:
     """The order in which causes are told. Faults of the yardstick first, for nothing can be judged before
     they are mended; then what is confirmed, then the most probable. Where training itself learns little,
-    whatever is sure and may be why comes before a fault of the yardstick."""
+    whatever is likely and may be why comes before a fault of the yardstick."""
     last = fails_to_learn(evidence)
 
-    def weight(finding: Finding) -> tuple[bool, bool, float]:
+    def weight(finding: Finding) -> tuple[int, bool, float]:
         counted = finding.status == "confirmed" and bool(finding.evidence.get("measured"))
-        sure = finding.confidence or 0.0
+        place = 0 if counted else 1
         if last and finding.cause in OF_THE_YARDSTICK:
-            return (True, counted is False, -min(sure, SURE))
-        if last and not counted:
-            return (finding.status != "confirmed" and sure < SURE, finding.status != "confirmed", -sure)
-        return (not counted, finding.status != "confirmed", -sure)
+            place = 2
+        elif last and not (finding.status == "confirmed" or is_likely(finding, evidence)):
+            place = 3
+        return (place, finding.status != "confirmed", -(finding.confidence or 0.0))
 
     return weight
 

@@ -14,6 +14,7 @@ from netwright.diagnosis.conclusion import (
     Diagnosis,
     by_measurement,
     by_weight,
+    is_likely,
     is_settled,
     of_training,
     settled_by,
@@ -392,7 +393,7 @@ def _told(
     that is sure."""
     why = [f for f in confirmed if first.may_be_why(f)]
     beside = [f for f in confirmed if f not in why]
-    sure = [f for f in rest if beside and (f.confidence or 0.0) >= SURE and first.may_be_why(f)]
+    sure = [f for f in rest if beside and is_likely(f, first.evidence) and first.may_be_why(f)]
     return (*why, *fresh, *sure, *beside, *(f for f in rest if f not in sure))
 
 

@@ -318,11 +318,22 @@ def outputs_that_do_not_fit_the_classes(evidence: Evidence) -> Iterator[Finding]
 
     Looks at the output's width against the labels, (N,), of training and validation.
     Threshold: any label below 0 or at least the width; a width of over twice the classes is noted as surplus.
+    Under a loss written by hand: a single output that ends in a sigmoid, for whole numbers beyond 1.
     Source: documentation of torch.nn.CrossEntropyLoss: class indices in [0, C).
     """
     assert evidence.data is not None and evidence.batch is not None
     shape, task = evidence.batch.output_shape, evidence.data.task
     loss = evidence.batch.loss_name
+    if shape is not None and _one_probability(evidence, shape):
+        yield Finding(
+            "output-width",
+            _output_place(evidence),
+            {"width": 1, "classes": task.classes, "one_probability": True},
+            f"One output between 0 and 1 has to stand for {task.classes} classes: it can tell two apart.",
+            ("loss-for-the-task",),
+            also=("loss-output-mismatch",),
+        )
+        return
     if shape is None or task.name not in ("classification", "binary") or loss not in ("cross_entropy", "nll"):
         return
     width = shape[1] if len(shape) > 1 else 1
@@ -350,6 +361,22 @@ def outputs_that_do_not_fit_the_classes(evidence: Evidence) -> Iterator[Finding]
     else:
         return
     yield Finding("output-width", place, numbers, text, ("output-width-of-the-classes",))
+
+
+def _one_probability(evidence: Evidence, shape: tuple[int, ...]) -> bool:
+    """Whether a loss written by hand compares a single probability with the numbers of several classes."""
+    assert evidence.data is not None and evidence.batch is not None
+    task, ends = evidence.data.task, evidence.batch.operations.ends_in
+    return (
+        evidence.batch.loss_name is None
+        and task.name == "classification"
+        and task.classes > 2
+        and not task.ambiguous
+        and all(size == 1 for size in shape[1:])
+        and evidence.batch.in_unit_interval
+        and ends is not None
+        and ends.name == "sigmoid"
+    )
 
 
 @check("target-shape", needs=Needs.BATCH, confuses="a loss that means to compare all with all")

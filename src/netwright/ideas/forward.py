@@ -105,7 +105,8 @@ def rectify_calls(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
         if c.name in ("sigmoid", "tanh", "softsign", "hardtanh", "softmax") and c is not last
         and kinds.get(c.layer, "").lower() != c.name
     ]  # fmt: skip
-    if calls and any(situation.names(c) for c in ("vanishing-gradient", "saturation", "wrong-activation")):
+    asked = any(situation.names(c) for c in ("vanishing-gradient", "saturation", "wrong-activation"))
+    if calls and asked and not situation.at_the_output("wrong-activation"):
         yield rewrite(calls, "relu", "activation", f"{calls[0].name} in forward → relu")
 
 

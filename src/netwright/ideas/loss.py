@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from netwright.catalogue import idea
+from netwright.ideas.forward import judged, rewrite
 from netwright.ideas.situation import Situation
 from netwright.recipe import Recipe
 from netwright.values import Edit
@@ -30,7 +31,7 @@ def loss_takes_logits(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
         yield Edit.set("training.loss", "bce_with_logits", "loss bce → bce_with_logits")
 
 
-@idea(attribute="loss", addresses=("loss-output-mismatch", "unstable-loss", "low-precision"), prior=0.8)
+@idea(attribute="loss", addresses=("loss-output-mismatch", "unstable-loss", "low-precision", "output-width"), prior=0.8)
 def loss_for_the_task(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """The loss of the task that the targets show, as torch computes it, with as many outputs as it needs.
 
@@ -65,7 +66,14 @@ def loss_for_the_task(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
         last = next((s for s in reversed(batch.layers) if s.kind == "Linear"), None)
         if last is not None:
             parameters = {"layer": last.name, "width": classes, "loss": wanted}
-            yield Edit("change-task", parameters, "loss", f"{change}, {classes} outputs")
+            wider = Edit("change-task", parameters, "loss", f"{change}, {classes} outputs")
+            end = judged(situation)
+            if end is None or end.name not in ("sigmoid", "softmax"):
+                yield wider
+                return
+            free = rewrite([end], "identity", "loss", f"no {end.name} at the end")
+            parts = [{"kind": e.kind, "parameters": dict(e.parameters)} for e in (free, wider)]
+            yield Edit("together", {"edits": parts}, "loss", f"{wider.label}, {free.label}")
 
 
 # Losses under which the outputs of a task mean the same: what else is wrong with them is another idea's.

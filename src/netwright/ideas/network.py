@@ -26,7 +26,7 @@ def rectify_hidden_activations(recipe: Recipe, situation: Situation) -> Iterator
     """
     batch = situation.evidence.batch
     layers = [s for s in batch.hidden_layers if s.kind in SATURATING] if batch else []
-    if layers:
+    if layers and not situation.at_the_output("wrong-activation"):
         kinds = " and ".join(dict.fromkeys(s.kind for s in layers))
         yield _replace(layers, "relu", f"hidden {kinds} → ReLU")
 

@@ -14,6 +14,7 @@ from netwright.runs import Evidence, LayerState, RangeTest
 from netwright.trials import Contender
 from netwright.values import Edit, Finding, UserError
 
+OF_THE_OUTPUT = ("targets_outside", "on_logits", "single_unit")
 WEIGHTED = ("Linear", "Conv1d", "Conv2d", "Conv3d")
 
 
@@ -41,6 +42,11 @@ class Situation:
         return next((f for f in self.findings if f.cause == cause), None) or next(
             (f for f in self.findings if cause in f.also), None
         )
+
+    def at_the_output(self, cause: str) -> bool:
+        """Whether what was found of a cause is of the outputs alone, so that hidden layers have no part."""
+        finding = self.finding(cause)
+        return finding is not None and any(finding.evidence.get(key) for key in OF_THE_OUTPUT)
 
     def hidden(self, kinds: Iterable[str]) -> list[LayerState]:
         """Layers of these kinds in execution order, without the layer that gives the output."""

@@ -190,8 +190,8 @@ def _classes(x: Array, y: Array, v: Array, goal: Array, rows: NDArray[np.int64],
 @frozen
 class LabelShift:
     """The shift of the labels along the source (0 for none) under which the nearest neighbours of a sample
-    answer best, from the source's row `first` on (0 for all), their skill then, and `before` as the labels
-    are; `judged` samples were asked. `in_validation`: whether that shift suits validation's labels, too;
+    answer best, from the source's row `first` on (0 for all), their skill then, and `before`, on the same
+    samples, as the labels are; `judged` of these are moved. `in_validation`: whether that shift suits validation's labels, too;
     `holds`: whether the moved labels answer validation better, as it is or moved, where that can be asked."""
 
     shift: int
@@ -240,22 +240,21 @@ def label_shift(recipe: Recipe, data: DataEvidence, seed: int = 0) -> LabelShift
         found = [place.get(int(source) + shift) for source in index]
         return np.array([np.nan if row is None else y[row] for row in found])
 
-    def skill(labels: Array) -> float:
-        return _agreement(labels[asked], labels[near], task)
-
     cuts = np.unique(np.quantile(index, np.linspace(0, 0.95, 20)).astype(np.int64))
     cuts[0] = 0
-    before = skill(y)
-    best = LabelShift(0, before, before, 0, len(asked))
+    best, gain = LabelShift(0, -1.0), 0.0
     for shift in (1, -1, 2, -2):
         other = moved(shift)
         if np.isfinite(other[asked]).sum() < 40:
             continue
         for first in cuts.tolist():
-            reached = skill(np.where(index >= first, other, y))
+            labels = np.where(index >= first, other, y)
+            reached, before, count = _either_way(
+                (labels[asked], labels[near]), (y[asked], y[near]), index[asked] >= first, task
+            )
             # All of them is the simpler answer; one from some row on has to do better than that.
-            if reached > best.skill + (0.02 if best.shift else 0.1):
-                best = LabelShift(shift, reached, before, first, len(asked))
+            if reached - before > gain + (0.02 if best.shift else 0.1):
+                best, gain = LabelShift(shift, reached, before, first, count), reached - before
     if best.sure:
         moved_back = np.where(index >= best.first, moved(best.shift), y)
         alike, holds = _seen_in_validation(recipe, data, x[asked], y[asked], moved_back[asked], best)
@@ -284,18 +283,37 @@ def _seen_in_validation(
         return False, True
     finder = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(x))).fit(x)
     near = finder.kneighbors(v[judged], return_distance=False)
-    before = _agreement(goal[judged], y[near], data.task.name)
-    now = _agreement(goal[judged], moved_back[near], data.task.name)
+    task, everywhere = data.task.name, np.ones(int(judged.sum()), dtype=bool)
+    now, before, _ = _either_way(
+        (goal[judged], moved_back[near]), (goal[judged], y[near]), everywhere, task
+    )
+    gains = now - before
     index = getattr(recipe.data.parts.val, "index", None)
-    alike, then = False, now
+    alike = False
     if index is not None and data.val.looked_at == data.val.size:
         place = {int(source): row for row, source in enumerate(index)}
         others = [place.get(int(source) + found.shift) for source in index]
         moved = np.array([np.nan if row is None else goal[row] for row in others])[judged]
-        if np.isfinite(moved).sum() >= 40:
-            then = _agreement(moved, moved_back[near], data.task.name)
-            alike = then > now + 0.05 + 3 / float(np.isfinite(moved).sum()) ** 0.5
-    return alike, max(now, then) > before + HOLDS * (found.skill - found.before)
+        then, as_it_is, count = _either_way(
+            (moved, moved_back[near]), (goal[judged], moved_back[near]), everywhere, task
+        )
+        alike = count >= 40 and then > as_it_is + 0.05 + 3 / count**0.5
+        if alike:
+            as_was = _either_way((moved, moved_back[near]), (goal[judged], y[near]), everywhere, task)[1]
+            gains = max(gains, then - as_was)
+    return alike, gains > HOLDS * (found.skill - found.before)
+
+
+def _either_way(
+    moved: tuple[Array, Array], given: tuple[Array, Array], concerned: NDArray[np.bool_], task: str
+) -> tuple[float, float, int]:
+    """The skill of neighbours' labels (M, K) at telling a sample's (M,), moved and as given, each over the
+    same samples: those for which both are known. And how many of these the move concerns."""
+    known = np.ones(len(concerned), dtype=bool)
+    for labels, around in (moved, given):
+        known &= np.isfinite(labels) & np.isfinite(around).all(1)
+    skills = [_agreement(labels[known], around[known], task) for labels, around in (moved, given)]
+    return skills[0], skills[1], int((known & concerned).sum())
 
 
 def _neighbours(x: Array) -> NDArray[np.int64]:
