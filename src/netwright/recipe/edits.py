@@ -137,7 +137,7 @@ def find_layer(network: nn.Module, name: str) -> nn.Module:
     return found[0] if isinstance(found, Followed) else found
 
 
-def _replace(network: nn.Module, name: str, new: nn.Module) -> nn.Module:
+def replace_layer(network: nn.Module, name: str, new: nn.Module) -> nn.Module:
     """The network with the layer `name` replaced; a network that is a single layer becomes the new one."""
     inner = core(network)
     if not name:
@@ -182,7 +182,7 @@ def insert_after(
     """Batch or layer normalisation, or dropout with probability `p`, after each of the named layers."""
     for name in layers:
         layer = find_layer(network, name)
-        network = _replace(network, name, Followed(layer, _inserted(what, layer, p)))
+        network = replace_layer(network, name, Followed(layer, _inserted(what, layer, p)))
     return network
 
 
@@ -203,7 +203,7 @@ def replace_activation(network: nn.Module, *, layers: Sequence[str], to: str, se
     """Each of the named activations by another."""
     for name in layers:
         find_layer(network, name)
-        network = _replace(network, name, ACTIVATIONS[to]())
+        network = replace_layer(network, name, ACTIVATIONS[to]())
     return network
 
 
@@ -211,7 +211,7 @@ def replace_activation(network: nn.Module, *, layers: Sequence[str], to: str, se
 def remove_layer(network: nn.Module, *, layer: str, seed: int = 0) -> nn.Module:
     """The identity in a layer's place."""
     find_layer(network, layer)
-    return _replace(network, layer, nn.Identity())
+    return replace_layer(network, layer, nn.Identity())
 
 
 @edit("replace-output", on="network")
@@ -220,7 +220,7 @@ def replace_output(network: nn.Module, *, layer: str, width: int, seed: int = 0)
     old, biased = _linear(network, layer)
     with seeded(seed, "initialisation", "replace-output", layer):
         new = nn.Linear(old.in_features, width, bias=biased)
-    return _replace(network, layer, new)
+    return replace_layer(network, layer, new)
 
 
 @edit("hidden-layer", on="network")
@@ -229,7 +229,7 @@ def hidden_layer(network: nn.Module, *, layer: str, width: int, seed: int = 0) -
     old, biased = _linear(network, layer)
     with seeded(seed, "initialisation", "hidden-layer", layer):
         hidden, last = nn.Linear(old.in_features, width), nn.Linear(width, old.out_features, bias=biased)
-    return _replace(network, layer, nn.Sequential(hidden, nn.ReLU(), last))
+    return replace_layer(network, layer, nn.Sequential(hidden, nn.ReLU(), last))
 
 
 def _linear(network: nn.Module, layer: str) -> tuple[nn.Linear, bool]:

@@ -10,7 +10,14 @@ from netwright.runs.probes.arithmetic import (
     gradient_check,
     precision,
 )
-from netwright.runs.probes.dependence import InputUse, Mixing, batch_mixing, input_use
+from netwright.runs.probes.dependence import (
+    InputUse,
+    Mixing,
+    OrderSeen,
+    batch_mixing,
+    input_use,
+    order_seen,
+)
 from netwright.runs.probes.losses import LossExtremes, StartLoss, loss_extremes, start_loss
 from netwright.runs.probes.modes import Modes, evaluation_modes
 from netwright.runs.probes.simple import LabelShift, SimpleModels, features, label_shift, simple_models
@@ -35,6 +42,7 @@ from netwright.runs.probes.trained import (
 BATCH_PROBES = {
     "batch-mixing": batch_mixing,
     "input-use": input_use,
+    "order-seen": order_seen,
     "start-loss": start_loss,
     "loss-extremes": loss_extremes,
     "evaluation-modes": evaluation_modes,
@@ -59,6 +67,7 @@ __all__ = [
     "LabelShift",
     "LossExtremes",
     "Mixing",
+    "OrderSeen",
     "Modes",
     "OverfitBatch",
     "Precision",
@@ -74,6 +83,7 @@ __all__ = [
     "features",
     "gradient_check",
     "input_use",
+    "order_seen",
     "label_shift",
     "loss_extremes",
     "overfit_batch",

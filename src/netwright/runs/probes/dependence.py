@@ -218,3 +218,37 @@ def _unused(used: Subject, inputs: Any, named: Mapping[str, Tensor], size: int) 
             if bool((moved == outputs).all()):
                 idle.append(name)
     return tuple(idle)
+
+
+@frozen
+class OrderSeen:
+    """How far outputs move when the steps of a sequence change places, over their spread between samples;
+    the smaller of two answers: all but the last step moved, all but the first."""
+
+    change: float
+
+
+def order_seen(subject: Subject, seed: int = 0) -> OrderSeen | None:
+    """The outputs of up to 16 sequences, (B, T) or (B, T, F), against those with their steps in another
+    order.
+
+    `None` for inputs that are no single sequence of at least four steps, or outputs that are all the same.
+    """
+    used = quiet(subject)
+    inputs = subject.inputs
+    if not isinstance(inputs, Tensor) or inputs.ndim not in (2, 3) or inputs.shape[1] < 4 or len(inputs) < 2:
+        return None
+    inputs, steps = inputs[:ROWS], inputs.shape[1]
+    order = torch.randperm(steps - 1, generator=generator_of(seed))
+    if bool((order == torch.arange(steps - 1)).all()):
+        order = order.flip(0)
+    last, first = torch.tensor([steps - 1]), torch.tensor([0])
+    moved = (torch.cat([order, last]), torch.cat([first, order + 1]))
+    with seeded(seed, "order"), warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        given = used.outputs(inputs)
+        spread = float((given - given.mean(0)).abs().mean())
+        if len(given) != len(inputs) or spread == 0:
+            return None
+        changes = [used.outputs(inputs[:, places.to(inputs.device)]) - given for places in moved]
+    return OrderSeen(min(float(change.abs().max()) for change in changes) / spread)
