@@ -20,7 +20,7 @@ OF_LOOPS = {name for name, check in CHECKS.items() if Needs.LOOP in check.needs}
 CLOCKS = Clocks(time.perf_counter, time.process_time)
 AFTER_A_RUN = ("lr-too-high", "dead-units", "saturation", "class-imbalance", "exploding-gradient",
                "unstable-arithmetic", "train-eval-gap", "label-noise", "loss-output-mismatch",
-               "input-scale")  # fmt: skip
+               "input-scale", "order-unseen")  # fmt: skip
 Table = Mapping[str, Mapping[str, Callable[[], nw.Recipe]]]
 
 
@@ -85,6 +85,9 @@ CAUSE_OF = {  # checks that see a cause by another sign than the check of its na
     "shortcut": "overfit-situation",
     "better-at-a-lower-rate": "lr-too-high",
     "a-handful-of-samples": "too-little-data",
+    "padding-before-the-state": "ignores-input",
+    "order-unseen": "ignores-input",
+    "gradient-cut-inside": "untrained-parameters",
 }
 
 

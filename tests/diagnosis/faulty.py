@@ -375,3 +375,17 @@ def separable():
         nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 16, 1), nn.ReLU(),
         nn.Flatten(), nn.Linear(16 * 16, 10),
     )  # fmt: skip
+
+
+class DetachesTheState(nn.Module):
+    """(N, T, F) to (N, 10), a cell whose state is detached before every step."""
+
+    def __init__(self, features=8):
+        super().__init__()
+        self.cell, self.head = nn.GRUCell(features, 16), nn.Linear(16, 10)
+
+    def forward(self, x):
+        state = torch.zeros(len(x), 16)
+        for step in x.unbind(1):
+            state = self.cell(step, state.detach())  # fault
+        return self.head(state)

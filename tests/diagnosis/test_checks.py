@@ -170,6 +170,12 @@ MUST_FIRE = {
             lambda: nn.Sequential(mlp(30, 1), nn.Flatten(0)),
             training(loss="bce"),
         ),
+        "binary cross-entropy on measured numbers": lambda: nw.Recipe(
+            diabetes_data(), lambda: mlp(10, 1), training(loss="bce_with_logits", lr=1e-4)
+        ),
+        "binary cross-entropy on ten classes": lambda: recipe(
+            network=lambda: nn.Sequential(mlp(outputs=1), nn.Flatten(0)), loss="bce_with_logits", lr=1e-4
+        ),
         "squared error on class numbers": lambda: recipe(
             network=lambda: nn.Sequential(mlp(outputs=1), nn.Flatten(0)), loss="mse"
         ),
@@ -180,6 +186,10 @@ MUST_FIRE = {
         ),
         "fewer outputs than classes": lambda: recipe(network=lambda: mlp(outputs=7)),
         "one output for all classes": lambda: recipe(network=lambda: mlp(outputs=1)),
+        "one probability under a loss of one's own": lambda: recipe(
+            network=lambda: nn.Sequential(mlp(outputs=1), nn.Sigmoid(), nn.Flatten(0)),
+            loss=lambda outputs, targets: -(targets * outputs.clamp(1e-6).log()).mean(),
+        ),
     },
     "target-shape": {"a column against a row": lambda: regression(network=lambda: mlp(10, 1))},
     "untrained-parameters": {

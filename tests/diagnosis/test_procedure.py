@@ -1,6 +1,7 @@
 """The diagnosis as a whole: what cannot be answered is said, and is not taken for health."""
 
 import time
+import types
 
 import attrs
 import pytest
@@ -9,7 +10,7 @@ import netwright as nw
 from conftest import digits_data, mlp, training
 from netwright.catalogue import Check, Needs
 from netwright.diagnosis import THRESHOLD, Diagnosis, Tools, diagnose, probing
-from netwright.diagnosis.conclusion import tried_in_vain, without_a_symptom
+from netwright.diagnosis.conclusion import by_weight, is_likely, tried_in_vain, without_a_symptom
 from netwright.runs import Clocks, Evidence
 from netwright.trials import InlineEngine, Meter, Seeds
 from netwright.values import Budget, Edit, Finding
@@ -195,3 +196,36 @@ def test_a_cause_that_is_plain_to_see_is_repaired_for_once_to_see_what_it_hides(
         "lr-too-low": "confirmed",
     }
     assert set(done.repairs.values()) == {(unclipped, faster)}
+
+
+def after_a_run(train_skill):
+    """Evidence of a run with this skill on its training data, by an accuracy from 0 to 1."""
+    run = types.SimpleNamespace(diverged=False, scores={"train": train_skill, "val": train_skill})
+    metric = types.SimpleNamespace(skill=lambda score: score, perfect=1.0, trivial=0.0)
+    return Evidence(run=run, yardstick=types.SimpleNamespace(metric=metric))
+
+
+@pytest.mark.parametrize(
+    ("train_skill", "told"),
+    [
+        (0.1, ["lr-too-low", "input-scale", "leakage", "batch-size"]),
+        (0.9, ["leakage", "lr-too-low", "input-scale", "batch-size"]),
+    ],
+)
+def test_copies_in_validation_are_not_why_the_training_data_are_not_learnt(train_skill, told):
+    findings = [
+        Finding("leakage", evidence={"measured": True}, status="confirmed", confidence=0.93),
+        Finding("lr-too-low", status="confirmed", confidence=0.9),
+        Finding("input-scale", confidence=0.8),
+        Finding("batch-size", confidence=0.6),
+    ]
+    evidence = after_a_run(train_skill)
+    assert [f.cause for f in sorted(findings, key=by_weight(evidence))] == told
+    alone = Diagnosis(None, evidence, tuple(findings[:1]), (), {}, None, None)
+    assert alone.settled == (train_skill > 0.5)  # else the search goes on
+
+
+def test_a_repair_that_gained_much_is_likely_whatever_its_interval():
+    tried = Finding("too-few-epochs", confidence=0.6, confirmation={"effect": 0.4})
+    assert is_likely(tried, after_a_run(0.1))
+    assert not is_likely(attrs.evolve(tried, confirmation={"effect": 0.05}), after_a_run(0.1))

@@ -12,6 +12,7 @@ from conftest import digits_data, mlp
 from diagnosis import faulty
 from diagnosis import test_checks_architecture as architecture
 from diagnosis import test_checks_generalisation as generalisation
+from diagnosis import test_checks_sequences as sequences
 from diagnosis import test_checks_settings as settings
 from diagnosis.cases import CHECKS, CLOCKS, adam, gather, recipe, regression, value_of
 from diagnosis.networks import Convolutional, Recurrent, rows_of_digits
@@ -144,6 +145,14 @@ REPAIRS = {
     "targets-to-their-inputs": ("label-misalignment", shifted_in_training),
     "nothing-overwritten": ("ignores-input", lambda: recipe(network=faulty.Overwrites)),
     "gate-open": ("ignores-input", lambda: recipe(network=faulty.Blind)),
+    "the-state-before-the-padding": (
+        "padding-before-the-state",
+        lambda: adam(sequences.reviews(), sequences.Reads, lr=0.02, epochs=12),
+    ),
+    "mark-the-positions": (
+        "order-unseen",
+        lambda: adam(sequences.which_half(), sequences.Attends, epochs=2),
+    ),
     "every-position": ("ignores-input", lambda: adam(rows_of_digits(), faulty.ReadsOneStep, epochs=1)),
     "features-kept-apart": (
         "less-than-simple",

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from torch import nn
 
 import netwright as nw
 from conftest import diabetes_data, digits_data, mlp, table_data, table_mlp
@@ -51,6 +52,23 @@ def plain(column=None):
     return parts(x, (y > 0).astype(int), 450)
 
 
+def windows(count=400, length=8):
+    """Windows of a series of zeros and ones: there are not many different ones."""
+    series = np.random.default_rng(0).integers(0, 2, count + length)
+    x = np.stack([series[k : k + length] for k in range(count)])
+    return nw.Data.arrays(x[:, :, None].astype("float32"), series[length:])
+
+
+def by_rows():
+    return nn.Sequential(nn.Flatten(), nn.Linear(8, 2))
+
+
+def reconstruction():
+    """Each sample is its own target, as an autoencoder's."""
+    x = np.random.default_rng(0).normal(size=(300, 5)).astype("float32")
+    return nw.Data.arrays(x, x)
+
+
 MUST_FIRE = {
     "duplicates": {"a third is copies": lambda: adam(copied(120))},
     "leakage": {
@@ -68,8 +86,11 @@ MUST_NOT = {
         "a few twice": lambda: adam(copied(10)),
         "answers of yes and no": lambda: adam(coarse(), lambda: mlp(3, 2)),
         "a table": lambda: adam(table_data(), table_mlp),
+        "windows of yes and no": lambda: adam(windows(), by_rows),
     },
     "leakage": {
+        "windows of yes and no": lambda: adam(windows(), by_rows),
+        "an autoencoder": lambda: regression(reconstruction(), lambda: mlp(5, 5)),
         "digits": lambda: adam(digits_data(900)),
         "answers of yes and no": lambda: adam(coarse(), lambda: mlp(3, 2)),
         "a table": lambda: adam(table_data(), table_mlp),

@@ -63,6 +63,16 @@ def hard():
     return nw.Data.arrays(x, (np.sign(x).prod(1) > 0).astype(int))
 
 
+def easier_first():
+    """The first half of the rows tell the class, the others hardly: neighbours answer one part of the rows
+    otherwise than the whole."""
+    generator = np.random.default_rng(0)
+    y = (generator.random(800) < 0.3).astype(int)
+    apart = np.where(np.arange(800) < 400, 4.0, 0.3)
+    x = generator.normal(size=(800, 4)) + (apart * y)[:, None] * np.array([1, 0, 0, 0])
+    return nw.Data.arrays(x.astype("float32"), y)
+
+
 MUST_FIRE = {
     "label-noise": {
         "a fifth of the labels": lambda: adam(noisy(), epochs=6),
@@ -91,6 +101,7 @@ MUST_NOT = {
         "sorted labels and too low a rate": lambda: adam(_sorted(), lr=1e-7, epochs=2),
         "a question for a network": lambda: adam(hard(), lambda: mlp(3, 2, 64), lr=1e-2, epochs=20),
         "classes that hardly differ": lambda: adam(overlapping(0.5), lambda: mlp(4, 2), epochs=6),
+        "the easier samples first": lambda: adam(easier_first(), lambda: mlp(4, 2), epochs=3),
         "a regression": lambda: regression(),
     },
 }

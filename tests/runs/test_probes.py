@@ -13,6 +13,7 @@ from torch.nn import functional as F
 import netwright as nw
 from conftest import diabetes_data, digits_data, mlp, regressor, training
 from diagnosis import faulty
+from diagnosis import test_checks_sequences as sequences
 from diagnosis.networks import Convolutional, Recurrent, Transformer, rows_of_digits, with_dropout
 from netwright.app.asking import probe
 from netwright.diagnosis.probing import PROBES
@@ -49,6 +50,16 @@ def test_samples_that_mix_are_told_by_their_gradients(network):
     answer = asked("batch-mixing", network)
     assert answer.others > 1e-4
     assert answer.by == "gradient"
+
+
+def test_attention_sees_the_order_only_of_what_is_marked():
+    assert asked("order-seen", sequences.Attends, sequences.which_half(60)).change < 1e-4
+    assert asked("order-seen", lambda: sequences.Attends(True), sequences.which_half(60)).change > 0.01
+    assert asked("order-seen", Recurrent, rows_of_digits(60)).change > 0.01
+
+
+def test_images_have_no_order_of_steps():
+    assert asked("order-seen", Convolutional) is None
 
 
 def test_a_batch_of_one_cannot_mix():
@@ -193,7 +204,9 @@ def test_inputs_that_are_not_used_teach_nothing():
 @pytest.mark.parametrize("name", [n for n in PROBES if n not in ("range-test", "seeds-apart")])
 def test_every_probe_answers_by_its_name_or_says_that_it_does_not_apply(name):
     result = probe(recipe(), name)
-    assert (result.answer is None) == (name in ("gradient-check", "precision", "without-augmentation"))
+    assert (result.answer is None) == (
+        name in ("gradient-check", "precision", "without-augmentation", "order-seen")
+    )
     assert result.question
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 import netwright as nw
 from conftest import digits_data, mlp, training
-from netwright.runs import Clocks, Run, predict, train
+from netwright.runs import Clocks, Run, predict, range_test, train
 
 CLOCKS = Clocks(lambda: 0.0, lambda: 0.0)
 
@@ -229,3 +229,15 @@ def test_an_optimizer_that_evaluates_the_loss_itself_is_served():
     )
     run, _ = run_of(recipe)
     assert run.scores["train"] > 0.9
+
+
+def test_a_loss_that_is_summed_over_thousands_has_its_rates_looked_for_further_down():
+    x = torch.linspace(-3, 3, 2000)
+    recipe = nw.Recipe(
+        nw.Data.arrays(torch.stack([x, x**2, x**3], 1), torch.sin(x)),
+        lambda: nn.Sequential(nn.Linear(3, 1), nn.Flatten(0)),
+        training(loss=nn.MSELoss(reduction="sum"), lr=1e-3, batch_size=2000),
+    )
+    answer = range_test(recipe)
+    assert 1e-7 < answer.largest_falling_rate < 1e-4
+    assert dict(zip(answer.rates, answer.falls, strict=True))[answer.rates[-1]] == -1.0

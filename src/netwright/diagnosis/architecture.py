@@ -14,6 +14,7 @@ from netwright.values import Finding, Place
 
 TINY_BATCH = 2
 SPARE = 0.05
+LEARNT = 0.5
 
 
 @check(
@@ -150,6 +151,40 @@ def parameters_that_cannot_learn(evidence: Evidence) -> Iterator[Finding]:
             if unheld
             else ()
         ),
+    )
+
+
+@check(
+    "gradient-cut-inside",
+    needs=Needs.BATCH | Needs.OPTIMIZER | Needs.RUN,
+    when=lambda evidence: (evidence.skill("train") or 0.0) < LEARNT,
+    confuses="a straight-through estimator or a target that is held still on purpose",
+)
+def gradient_cut_on_one_of_several_ways(evidence: Evidence) -> Iterator[Finding]:
+    """The graph is cut on a way through trained layers, though every parameter still gets some gradient.
+
+    Looks at the calls of forward that read what has a gradient and give on what has none (`detach`, `data`),
+    between layers with weights: a state that is detached at every step learns from its last step alone.
+    Threshold: any such call whose result reaches the output, with a training skill under 0.5.
+    Source: PyTorch documentation, torch.Tensor.detach; Williams and Peng, An Efficient Gradient-Based
+    Algorithm for On-Line Training of Recurrent Network Trajectories (1990), on truncation.
+    """
+    assert evidence.batch is not None
+    if any(p.requires_grad and p.gradient is None for p in evidence.batch.parameters):
+        return  # what no gradient reaches at all is told by the check above
+    operations = evidence.batch.operations
+    cuts = [c for c in operations.forward if c.cuts and c.name in ("detach", "data") and c.makes >= 0]
+    cuts = [c for c in cuts if operations.weighted_after(c)]
+    if not cuts:
+        return
+    times = f", {len(cuts)} times in one pass" if len(cuts) > 1 else ""
+    yield Finding(
+        "untrained-parameters",
+        attrs.evolve(evidence.call_place(cuts[0]), attribute="frozen_layers"),
+        {"cut_by": cuts[0].name, "cuts": len(cuts), "parameters": [], "share": 0.0, "frozen": []},
+        f"{cuts[0].name} cuts the gradient between layers{times}: what comes before it learns nothing from"
+        " what comes after.",
+        ("keep-the-gradient",),
     )
 
 

@@ -30,6 +30,7 @@ def last_states(evidence: Evidence) -> list[Operation]:
     if evidence.batch is None or evidence.subject is None:
         return []
     operations = evidence.batch.operations
+    way = operations.on_the_way()
     modules = dict(core(evidence.subject.network).named_modules())
     found, seen = [], set[str]()
     for call in operations.forward:
@@ -37,9 +38,9 @@ def last_states(evidence: Evidence) -> list[Operation]:
         if call.name not in RECURRENT or not isinstance(module, nn.RNNBase) or module.bidirectional:
             continue
         if call.layer in seen:  # its state, after its outputs
-            read = any(call.makes in other.reads for other in operations.forward)
+            read = any(call.makes in other.reads for other in way)
         else:
-            picked = [c.settings.get("picked") or {} for c in operations.forward if call.makes in c.reads]
+            picked = [c.settings.get("picked") or {} for c in way if call.makes in c.reads]
             read = bool(picked) and all(set(p.values()) == {-1} for p in picked)
             seen.add(call.layer or "")
         if read:

@@ -31,7 +31,11 @@ def loss_takes_logits(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
         yield Edit.set("training.loss", "bce_with_logits", "loss bce → bce_with_logits")
 
 
-@idea(attribute="loss", addresses=("loss-output-mismatch", "unstable-loss", "low-precision", "output-width"), prior=0.8)
+@idea(
+    attribute="loss",
+    addresses=("loss-output-mismatch", "unstable-loss", "low-precision", "output-width"),
+    prior=0.8,
+)
 def loss_for_the_task(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     """The loss of the task that the targets show, as torch computes it, with as many outputs as it needs.
 

@@ -125,12 +125,13 @@ def _with_dropout(recipe: Recipe, situation: Situation, p: float, label: str) ->
 
 @idea(attribute="dropout", addresses=("regularisation-too-strong",), prior=0.4)
 def less_dropout(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
-    """Every dropout at 0.1.
+    """Every dropout at 0.1, or none.
 
     Source: Srivastava et al., Dropout (2014), section 7.3.
     """
     if situation.names("regularisation-too-strong"):
         yield from _with_dropout(recipe, situation, 0.1, "dropout → 0.1")
+        yield from _with_dropout(recipe, situation, 0.0, "no dropout")
 
 
 @idea(attribute="dropout", addresses=("normalisation-misuse", "train-eval-gap"), prior=0.3)

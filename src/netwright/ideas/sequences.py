@@ -24,7 +24,9 @@ def the_state_before_the_padding(recipe: Recipe, situation: Situation) -> Iterat
     if finding is None or not finding.evidence.get("padded") or found is None or not calls:
         return
     # Those below it as well: what they hand on behind the padding is read by those above.
-    layers = list(dict.fromkeys(c.layer for c in operations_of(situation).forward if c.name == calls[-1].name))
+    layers = list(
+        dict.fromkeys(c.layer for c in operations_of(situation).forward if c.name == calls[-1].name)
+    )
     edit = Edit(
         "stop-at-the-padding",
         {"layers": [layer for layer in layers if layer], "value": found[0]},

@@ -60,8 +60,8 @@ def range_test(
 ) -> RangeTest | None:
     """Train `steps` batches from the same initial weights at rates of a grid with factor √10, schedule off.
 
-    First every tenth rate from 1e-4 to 10, further where the best is at an end, then those around the best
-    and on from it as long as the loss still falls half as far.
+    First every tenth rate from 1e-4 to 10, further (down to 1e-8) where the best is at an end, then those
+    around the best and on from it as long as the loss still falls half as far.
 
     The loss is that of the recipe, averaged over its last quarter of steps; the start is the mean over the
     same batches before any step. `None` for a recipe whose start gives no finite loss. Source: Smith,
@@ -123,8 +123,8 @@ def range_test(
 
 
 def _searched(fall: Callable[[int], float], last: int) -> dict[int, float]:
-    """The falls at those places of the grid, `LOWEST`…`last`, that tell the best rate and the largest that still
-    falls."""
+    """The falls at those places of the grid, `LOWEST`…`last`, that tell the best rate and the largest that
+    still falls."""
     falls = {place: fall(place) for place in range(4, min(15, last + 1), 2)}
 
     def best() -> int:

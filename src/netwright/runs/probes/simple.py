@@ -191,8 +191,9 @@ def _classes(x: Array, y: Array, v: Array, goal: Array, rows: NDArray[np.int64],
 class LabelShift:
     """The shift of the labels along the source (0 for none) under which the nearest neighbours of a sample
     answer best, from the source's row `first` on (0 for all), their skill then, and `before`, on the same
-    samples, as the labels are; `judged` of these are moved. `in_validation`: whether that shift suits validation's labels, too;
-    `holds`: whether the moved labels answer validation better, as it is or moved, where that can be asked."""
+    samples, as the labels are; `judged` of these are moved. `in_validation`: whether that shift suits
+    validation's labels, too; `holds`: whether the moved labels answer validation better, as it is or moved,
+    where that can be asked."""
 
     shift: int
     skill: float
@@ -284,9 +285,7 @@ def _seen_in_validation(
     finder = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(x))).fit(x)
     near = finder.kneighbors(v[judged], return_distance=False)
     task, everywhere = data.task.name, np.ones(int(judged.sum()), dtype=bool)
-    now, before, _ = _either_way(
-        (goal[judged], moved_back[near]), (goal[judged], y[near]), everywhere, task
-    )
+    now, before, _ = _either_way((goal[judged], moved_back[near]), (goal[judged], y[near]), everywhere, task)
     gains = now - before
     index = getattr(recipe.data.parts.val, "index", None)
     alike = False
