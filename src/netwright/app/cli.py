@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from netwright.values.errors import NetwrightError
+from netwright.values.warned import each_warning_once
 
 app = typer.Typer(
     name="netwright",
@@ -336,6 +337,7 @@ def _report(surface: _Surface, error: NetwrightError) -> None:
 
 def main() -> None:
     """Entry point of the `netwright` command."""
+    each_warning_once()
     if "--json" not in sys.argv:
         app()
     try:

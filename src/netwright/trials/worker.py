@@ -22,7 +22,9 @@ def main(address: str) -> None:
     from netwright.runs import Clocks
     from netwright.trials.engine import Failure, Job, run_job
     from netwright.values import UserCodeError, UserError
+    from netwright.values.warned import each_warning_once
 
+    each_warning_once()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     torch.set_flush_denormal(True)  # a recipe that collapses otherwise trains ten times slower
     _warm_up()
