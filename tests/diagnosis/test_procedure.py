@@ -9,7 +9,7 @@ import pytest
 import netwright as nw
 from conftest import digits_data, mlp, training
 from netwright.catalogue import Check, Needs
-from netwright.diagnosis import THRESHOLD, Diagnosis, Tools, diagnose, probing
+from netwright.diagnosis import THRESHOLD, Diagnosis, Tools, diagnose, diagnose_all, probing
 from netwright.diagnosis.conclusion import by_weight, is_likely, tried_in_vain, without_a_symptom
 from netwright.runs import Clocks, Evidence
 from netwright.trials import InlineEngine, Meter, Seeds
@@ -223,6 +223,15 @@ def test_copies_in_validation_are_not_why_the_training_data_are_not_learnt(train
     assert [f.cause for f in sorted(findings, key=by_weight(evidence))] == told
     alone = Diagnosis(None, evidence, tuple(findings[:1]), (), {}, None, None)
     assert alone.settled == (train_skill > 0.5)  # else the search goes on
+
+
+def test_where_only_what_judges_is_at_fault_it_is_said_where_to_look_for_the_rest():
+    recipe = nw.Recipe(digits_data(300), mlp, training(lr=1e-7, epochs=2))
+    meter = Meter(Budget.parse("60s"), time.perf_counter)
+    tools = Tools(InlineEngine(CLOCKS), meter, Seeds(0), (accuses("leakage"),))
+    found = value_of(diagnose_all(recipe, tools, nothing))
+    assert [f.cause for f in found.findings] == ["leakage"]
+    assert any("A single batch" in note for note in found.notes)
 
 
 def test_a_repair_that_gained_much_is_likely_whatever_its_interval():

@@ -383,6 +383,9 @@ def diagnose_all(
             findings=_told(first, confirmed, fresh, [f for f in rest if f.cause not in added]),
             considered=tuple(f for f in first.considered if f.cause not in added),
         )
+    if first.findings and not first.learns and not any(map(first.may_be_why, first.findings)):
+        # What judges is at fault, and something else is: where to look for it.
+        first = attrs.evolve(first, notes=(*first.notes, *_narrowed_down(recipe, tools)))
     return first
 
 
