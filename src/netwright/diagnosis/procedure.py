@@ -101,6 +101,12 @@ def diagnose(
         if not so_far.findings:
             raise
         return so_far
+    whole = evidence[0].run
+    if whole is not None and not whole.diverged and len(whole.epoch_loss) == recipe.settings.epochs:
+        # A whole training tells its cost better than its first steps, which also warm the machine up.
+        pace = attrs.evolve(pace, seconds=whole.seconds)
+        plan = make_plan(tools.meter.budget, pace, tools.meter.spent)
+        so_far = attrs.evolve(so_far, pace=pace)
     skipped: dict[str, str] = {}
     evidence, ranking, certain = yield from _asked_of_training(evidence, tools, skipped, pace, attempt)
     yield from _announce(ranking.findings)
