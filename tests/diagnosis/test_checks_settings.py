@@ -90,6 +90,12 @@ def binary(network, loss, **settings):
     return adam(binary_table(), network, loss=loss, **{"epochs": 12, **settings})
 
 
+def dropping(at_inputs, *behind):
+    """Digits by one hidden layer, with dropout on the inputs and some times behind it."""
+    layers = [nn.Flatten(), nn.Dropout(at_inputs), nn.Linear(64, 64), nn.ReLU()]
+    return nn.Sequential(*layers, *map(nn.Dropout, behind), nn.Linear(64, 10))
+
+
 MUST_FIRE = {
     "loss-output-mismatch": {
         "softmax as a function": lambda: recipe(network=faulty.SoftmaxAtTheEnd),
@@ -111,6 +117,8 @@ MUST_FIRE = {
     },
     "regularisation-too-strong": {
         "dropout of 0.9": lambda: recipe(network=with_dropout_of(0.9), epochs=4),
+        "half of the inputs": lambda: recipe(network=lambda: dropping(0.5, 0.0), lr=3e-3, epochs=3),
+        "half, three times": lambda: recipe(network=lambda: dropping(0.0, 0.5, 0.5, 0.5), lr=3e-3, epochs=3),
         "weight decay of 1": lambda: recipe(weight_decay=1.0),
         "smoothing of 0.9": lambda: recipe(label_smoothing=0.9, lr=0.01, epochs=3),
     },
@@ -174,6 +182,8 @@ MUST_NOT = {
     },
     "regularisation-too-strong": {
         "dropout of 0.2": lambda: recipe(network=with_dropout),
+        "a fifth of the inputs": lambda: recipe(network=lambda: dropping(0.2, 0.0), lr=3e-3, epochs=3),
+        "a tenth, twenty times": lambda: recipe(network=lambda: dropping(*[0.1] * 20), lr=3e-3, epochs=3),
         "dropout of 0.5 that fits": lambda: recipe(network=with_dropout_of(0.5), epochs=20),
         "a usual weight decay": lambda: recipe(weight_decay=5e-4),
         "adamw's own": lambda: adam(optimizer="adamw", epochs=15),

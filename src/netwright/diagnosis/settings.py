@@ -8,11 +8,11 @@ import numpy as np
 
 from netwright.catalogue import Needs, check
 from netwright.recipe.precision import HALVES
-from netwright.runs import Evidence, Operation
+from netwright.runs import Evidence, Operation, Operations
 from netwright.values import Finding
 
 DROPS, SMOOTHS, DECAYS = 0.65, 0.5, 2.0
-DROPS_INPUTS, KEEPS = 0.4, 0.15
+DROPS_STRONGLY, KEEPS = 0.4, 0.15
 ADAPTIVE = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta")
 DECOUPLED = ("AdamW",)
 FEW_UPDATES = 30
@@ -29,8 +29,8 @@ def regularisation_that_prevents_fitting(evidence: Evidence) -> Iterator[Finding
     Looks at the calls of dropout and their p, at the decay that weights go through in the whole training (the
     sum over steps of rate × weight decay) and the weight decay itself, at label smoothing; and at the run,
     which must have failed to fit its own training data (skill under 0.95) without overfitting them.
-    Threshold: p of 0.65, of 0.4 on the inputs themselves, or several that leave 15 %; a decay of e^-2 with a
-    coefficient over 0.01 (any coefficient over 0.02 where the optimizer scales it up, as Adam's L2 does);
+    Threshold: p of 0.65, of 0.4 on the inputs themselves, or several of 0.4 that leave 15 %; a decay of
+    e^-2 with a coefficient over 0.01 (any coefficient over 0.02 where the optimizer scales it up, as Adam's L2 does);
     smoothing of 0.5.
     Source: Srivastava et al., Dropout (2014), section 7.3; Loshchilov and Hutter, Decoupled Weight Decay
     Regularization (2019), section 2.
@@ -54,15 +54,12 @@ def regularisation_that_prevents_fitting(evidence: Evidence) -> Iterator[Finding
         "label_smoothing": settings.label_smoothing,
         "training_skill": train,
     }
-    at_inputs = next((c for c in dropped if set(c.reads) & evidence.batch.operations.inputs), None)
-    kept = float(np.prod([1 - float(c.settings["p"]) for c in dropped]))
-    if at_inputs is not None and float(at_inputs.settings["p"]) >= DROPS_INPUTS:
+    strong = [c for c in dropped if float(c.settings["p"]) >= DROPS_STRONGLY]
+    at_inputs = next((c for c in strong if not _behind_a_layer(evidence.batch.operations, c)), None)
+    kept = float(np.prod([1 - float(c.settings["p"]) for c in strong]))
+    if numbers["dropout"] < DROPS and at_inputs is not None:
         strongest = at_inputs
-    if strongest is not None and (
-        float(strongest.settings["p"]) >= DROPS
-        or (strongest is at_inputs and float(strongest.settings["p"]) >= DROPS_INPUTS)
-        or kept <= KEEPS
-    ):
+    if strongest is not None and (numbers["dropout"] >= DROPS or at_inputs is not None or kept <= KEEPS):
         share = float(strongest.settings["p"])
         what = "values that come in" if strongest is at_inputs else "units"
         numbers["mild"] = share < DROPS
@@ -75,7 +72,7 @@ def regularisation_that_prevents_fitting(evidence: Evidence) -> Iterator[Finding
             ),
             numbers,
             f"Dropout drops {share:.0%} of the {what} at every step"
-            f"{f', {len(dropped)} times on the way' if len(dropped) > 2 else ''}; the training data"
+            f"{f', {len(strong)} times on the way' if len(strong) > 2 else ''}; the training data"
             f" themselves are only learned to a skill of {train:.2f}.",
             ("less-dropout",),
         )
@@ -97,6 +94,11 @@ def regularisation_that_prevents_fitting(evidence: Evidence) -> Iterator[Finding
             f" {settings.label_smoothing:.0%} guesswork.",
             ("no-label-smoothing",),
         )
+
+
+def _behind_a_layer(operations: Operations, call: Operation) -> bool:
+    """Whether anything but reshapes stands between the network's inputs and `call`."""
+    return any(True for _ in operations.before(call, lambda c: c.shapes_only))
 
 
 def _kinds(evidence: Evidence) -> dict[str, str]:
