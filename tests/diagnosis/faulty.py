@@ -389,3 +389,16 @@ class DetachesTheState(nn.Module):
         for step in x.unbind(1):
             state = self.cell(step, state.detach())  # fault
         return self.head(state)
+
+
+class KeepsACopy(nn.Module):
+    """(N, 1, 8, 8) to (N, 10); what is detached is only kept to look at."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(64, 16), nn.Linear(16, 10)
+
+    def forward(self, x):
+        hidden = self.body(x.flatten(1)).relu()
+        self.seen = hidden.detach()
+        return self.head(hidden)

@@ -95,6 +95,7 @@ MUST_NOT = {
     },
     "gradient-cut-inside": {
         "a state that is kept": lambda: adam(rows_of_digits(200), Recurrent, lr=1e-4, epochs=1),
+        "a copy that is only looked at": lambda: adam(network=faulty.KeepsACopy, lr=1e-5, epochs=1),
         "no gradient at all, told elsewhere": lambda: adam(network=faulty.Detached, lr=1e-4, epochs=1),
     },
 }

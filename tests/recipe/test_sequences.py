@@ -1,6 +1,7 @@
 """Edits of how sequences are read: up to their end, and with their places."""
 
 import copy
+import inspect
 import math
 
 import pytest
@@ -9,8 +10,9 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import netwright as nw
+from netwright.recipe.changes import changes_of
 from netwright.recipe.sequences import padded_steps
-from netwright.values import Edit
+from netwright.values import Edit, UserError
 
 LENGTHS = torch.tensor([3, 7, 1, 5])
 STEPS = 7
@@ -101,3 +103,26 @@ def test_each_step_gets_the_encoding_of_its_own_place(axis):
     assert added[0, 0].tolist() == [0, 1, 0, 1, 0, 1]
     assert added[3, 0, :2].tolist() == pytest.approx([math.sin(3), math.cos(3)], abs=1e-6)
     assert len({tuple(place.tolist()) for place in added[:, 0]}) == 5
+
+
+def test_the_lines_of_the_layers_are_named():
+    recipe = nw.Recipe(
+        nw.Data.arrays(padded(), torch.arange(len(LENGTHS)), split=(0.5, 0.5, 0)),
+        Reader,
+        nw.Training(loss="cross_entropy", optimizer="sgd", lr=0.1, batch_size=2, epochs=1),
+    )
+    source, first = inspect.getsourcelines(Reader)
+    made = {
+        name: first + next(k for k, line in enumerate(source) if f"self.{name}" in line)
+        for name in ("words", "body")
+    }
+    places = Edit("add-positions", {"layer": "words", "axis": 1}, "network", "")
+    ends = Edit("stop-at-the-padding", {"layers": ["body"], "value": 0}, "network", "")
+    changes = changes_of(recipe, (places, ends))
+    assert [change.line for change in changes] == [made["words"], made["body"]]
+    assert "pack_padded_sequence" in changes[1].new
+
+
+def test_a_layer_that_reads_no_sequences_is_refused():
+    with pytest.raises(UserError, match="words is a Embedding"):
+        edited(Reader(), "stop-at-the-padding", layers=["words"], value=0)

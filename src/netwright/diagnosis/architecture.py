@@ -173,7 +173,7 @@ def gradient_cut_on_one_of_several_ways(evidence: Evidence) -> Iterator[Finding]
     if any(p.requires_grad and p.gradient is None for p in evidence.batch.parameters):
         return  # what no gradient reaches at all is told by the check above
     operations = evidence.batch.operations
-    cuts = [c for c in operations.forward if c.cuts and c.name in ("detach", "data") and c.makes >= 0]
+    cuts = [c for c in operations.on_the_way() if c.cuts and c.name in ("detach", "data")]
     cuts = [c for c in cuts if operations.weighted_after(c)]
     if not cuts:
         return

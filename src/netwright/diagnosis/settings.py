@@ -30,8 +30,8 @@ def regularisation_that_prevents_fitting(evidence: Evidence) -> Iterator[Finding
     sum over steps of rate × weight decay) and the weight decay itself, at label smoothing; and at the run,
     which must have failed to fit its own training data (skill under 0.95) without overfitting them.
     Threshold: p of 0.65, of 0.4 on the inputs themselves, or several of 0.4 that leave 15 %; a decay of
-    e^-2 with a coefficient over 0.01 (any coefficient over 0.02 where the optimizer scales it up, as Adam's L2 does);
-    smoothing of 0.5.
+    e^-2 with a coefficient over 0.01 (any coefficient over 0.02 where the optimizer scales it up, as Adam's
+    L2 does); smoothing of 0.5.
     Source: Srivastava et al., Dropout (2014), section 7.3; Loshchilov and Hutter, Decoupled Weight Decay
     Regularization (2019), section 2.
     """

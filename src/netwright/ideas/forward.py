@@ -120,10 +120,7 @@ def keep_the_gradient(recipe: Recipe, situation: Situation) -> Iterator[Edit]:
     if situation.names("untrained-parameters") and _turns_gradients_off(recipe):
         yield Edit("gradients-on", {}, "frozen_layers", "no torch.no_grad in forward")
     used = {value for call in operations.calls for value in call.reads} | {operations.output}
-    cuts = [c for c in operations.forward if c.cuts and c.name in ("detach", "data")]
-    # `Variable(x.data)` hands on a value that nobody saw being made.
-    unseen = any(c.weighted and not c.reads for c in operations.forward)
-    calls = [c for c in cuts if c.makes in used] or (cuts if unseen else [])
+    calls = [c for c in operations.forward if c.cuts and c.name in ("detach", "data") and c.makes in used]
     if calls and situation.names("untrained-parameters"):
         yield rewrite(calls, "identity", "frozen_layers", f"no {calls[0].name} in forward")
 

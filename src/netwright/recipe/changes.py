@@ -90,6 +90,15 @@ def _changes(
         case "hidden-layer":
             new = f"nn.Linear(…, {given['width']}), nn.ReLU() before it"
             yield _at(places, given["layer"], edit.attribute, named(given["layer"]), new)
+        case "add-positions":
+            new = (
+                f"the sinusoidal encoding of the positions along axis {given['axis']} added to what it gives"
+            )
+            yield _at(places, given["layer"], edit.attribute, named(given["layer"]), new)
+        case "stop-at-the-padding":
+            new = "pack_padded_sequence(…, enforce_sorted=False) before it, pad_packed_sequence after it"
+            for layer in given["layers"]:
+                yield _at(places, layer, edit.attribute, named(layer), new)
         case "unfreeze":
             yield _change(
                 attributes, edit.attribute, f"requires_grad=True for {_few(given['parameters'])}", "frozen"

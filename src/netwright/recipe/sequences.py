@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from netwright.catalogue import edit
 from netwright.recipe.edits import Followed, Wrapper, find_layer, replace_layer
+from netwright.values import UserError
 
 
 def padded_steps(inputs: Tensor, value: float) -> Tensor:
@@ -59,17 +60,16 @@ class UnpaddedRecurrence(nn.Module):
             return getattr(super().__getattr__("layer"), name)
 
     def forward(self, inputs: Any, state: Any = None) -> Any:
-        lengths, first = self.lengths.now, bool(self.layer.batch_first)
-        expected = (0, self.lengths.steps) if lengths is None else (len(lengths), self.lengths.steps)
+        lengths, steps, first = self.lengths.now, self.lengths.steps, bool(self.layer.batch_first)
         if lengths is None or not isinstance(inputs, Tensor) or inputs.ndim != 3:
             return self.layer(inputs, state)
-        if (inputs.shape[:2] if first else inputs.shape[:2][::-1]) != expected:
-            return self.layer(inputs, state)
+        if (inputs if first else inputs.transpose(0, 1)).shape[:2] != (len(lengths), steps):
+            return self.layer(inputs, state)  # other sequences than those that were measured
         packed = pack_padded_sequence(inputs, lengths, batch_first=first, enforce_sorted=False)
         answers, state = self.layer(packed, state)
-        outputs, _ = pad_packed_sequence(answers, batch_first=True, total_length=self.lengths.steps)
-        steps = torch.arange(self.lengths.steps)[None, :].minimum(lengths[:, None] - 1)
-        index = steps.to(outputs.device)[:, :, None].expand_as(outputs)
+        outputs, _ = pad_packed_sequence(answers, batch_first=True, total_length=steps)
+        last = torch.arange(steps)[None, :].minimum(lengths[:, None] - 1)
+        index = last.to(outputs.device)[:, :, None].expand_as(outputs)
         outputs = outputs.gather(1, index)
         return outputs if first else outputs.transpose(0, 1), state
 
@@ -82,7 +82,10 @@ def stop_at_the_padding(
     lengths = _Lengths()
     for name in layers:
         layer = find_layer(network, name)
-        assert isinstance(layer, nn.RNNBase)
+        if not isinstance(layer, nn.RNNBase):
+            raise UserError(
+                f"edit: {name} is a {type(layer).__name__}; nn.RNN, nn.LSTM and nn.GRU read sequences"
+            )
         network = replace_layer(network, name, UnpaddedRecurrence(layer, lengths))
     return MeasuredSequences(network, lengths, value)
 
