@@ -234,6 +234,13 @@ def test_where_only_what_judges_is_at_fault_it_is_said_where_to_look_for_the_res
     assert any("A single batch" in note for note in found.notes)
 
 
+def test_a_whole_training_tells_what_one_costs():
+    recipe = nw.Recipe(digits_data(300), mlp, training(epochs=2))
+    meter = Meter(Budget.parse("60s"), time.perf_counter)
+    found = value_of(diagnose(recipe, Tools(InlineEngine(CLOCKS), meter, Seeds(0), ()), nothing))
+    assert found.pace.seconds == found.evidence.run.seconds > 0
+
+
 def test_a_repair_that_gained_much_is_likely_whatever_its_interval():
     tried = Finding("too-few-epochs", confidence=0.6, confirmation={"effect": 0.4})
     assert is_likely(tried, after_a_run(0.1))

@@ -14,7 +14,6 @@ from netwright.values import Finding, Place
 
 TINY_BATCH = 2
 SPARE = 0.05
-LEARNT = 0.5
 
 
 @check(
@@ -157,7 +156,7 @@ def parameters_that_cannot_learn(evidence: Evidence) -> Iterator[Finding]:
 @check(
     "gradient-cut-inside",
     needs=Needs.BATCH | Needs.OPTIMIZER | Needs.RUN,
-    when=lambda evidence: (evidence.skill("train") or 0.0) < LEARNT,
+    when=lambda evidence: evidence.learns_little,
     confuses="a straight-through estimator or a target that is held still on purpose",
 )
 def gradient_cut_on_one_of_several_ways(evidence: Evidence) -> Iterator[Finding]:

@@ -19,8 +19,8 @@ from netwright.trials import Pace
 from netwright.values import Finding, Plan
 
 COUNTED = "Counted in the data: a fault of what judges is not shown by a score that rises."
-OF_THE_YARDSTICK = ("leakage", "noisy-validation", "duplicates")
-LEARNT = 0.5  # of the way from trivial to perfect, on the training data themselves
+# None of these keeps a network from fitting its training data.
+NOT_WHY = ("leakage", "noisy-validation", "duplicates")
 SURE, LITTLE, MUCH = 0.75, 0.03, 0.15  # a confidence; shares of the way from trivial to perfect
 
 
@@ -63,7 +63,7 @@ class Diagnosis:
     def may_be_why(self, finding: Finding) -> bool:
         """Whether the cause can explain what the run shows: only the training's own faults explain training
         data that are not learnt."""
-        return finding.cause not in OF_THE_YARDSTICK or not fails_to_learn(self.evidence)
+        return finding.cause not in NOT_WHY or not self.evidence.learns_little
 
     @property
     def learns(self) -> bool:
@@ -78,13 +78,6 @@ class Diagnosis:
         return Symptom.of(run, self.recipe).kind == "falls short"
 
 
-def fails_to_learn(evidence: Evidence) -> bool:
-    """Whether the run learns little of its own training data: samples that are judged wrongly, or twice, are
-    not why."""
-    skill = evidence.skill("train")
-    return evidence.run is not None and (evidence.run.diverged or (skill is not None and skill < LEARNT))
-
-
 def is_likely(finding: Finding, evidence: Evidence) -> bool:
     """Whether the cause is nearly sure, or its repair gained much where it was tried."""
     metric = evidence.yardstick.metric if evidence.yardstick else None
@@ -93,20 +86,23 @@ def is_likely(finding: Finding, evidence: Evidence) -> bool:
     return (finding.confidence or 0.0) >= SURE or gained >= MUCH * scale
 
 
+def place_of(finding: Finding, evidence: Evidence) -> int:
+    """Where a cause is told, the first first. Faults of the yardstick come first, for nothing can be judged
+    before they are mended. Where training itself learns little, whatever is likely and may be why comes
+    before them, a mere guess after them."""
+    counted = finding.status == "confirmed" and bool(finding.evidence.get("measured"))
+    if not evidence.learns_little:
+        return 0 if counted else 1
+    if finding.cause in NOT_WHY:
+        return 2
+    return 0 if counted else 1 if finding.status == "confirmed" or is_likely(finding, evidence) else 3
+
+
 def by_weight(evidence: Evidence) -> Callable[[Finding], tuple[int, bool, float]]:
-    """The order in which causes are told. Faults of the yardstick first, for nothing can be judged before
-    they are mended; then what is confirmed, then the most probable. Where training itself learns little,
-    whatever is likely and may be why comes before a fault of the yardstick."""
-    last = fails_to_learn(evidence)
+    """The order of what was found in one recipe: by place, then what is confirmed, then the most probable."""
 
     def weight(finding: Finding) -> tuple[int, bool, float]:
-        counted = finding.status == "confirmed" and bool(finding.evidence.get("measured"))
-        place = 0 if counted else 1
-        if last and finding.cause in OF_THE_YARDSTICK:
-            place = 2
-        elif last and not (finding.status == "confirmed" or is_likely(finding, evidence)):
-            place = 3
-        return (place, finding.status != "confirmed", -(finding.confidence or 0.0))
+        return place_of(finding, evidence), finding.status != "confirmed", -(finding.confidence or 0.0)
 
     return weight
 

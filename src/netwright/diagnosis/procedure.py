@@ -14,9 +14,9 @@ from netwright.diagnosis.conclusion import (
     Diagnosis,
     by_measurement,
     by_weight,
-    is_likely,
     is_settled,
     of_training,
+    place_of,
     settled_by,
     without_a_symptom,
 )
@@ -384,26 +384,17 @@ def diagnose_all(
         confirmed = tuple(f for f in first.findings if f.status == "confirmed")
         rest = tuple(f for f in first.findings if f.status != "confirmed")
         added = {f.cause for f in fresh}
+        told = (*confirmed, *fresh, *(f for f in rest if f.cause not in added))
+        seen = first.evidence
         first = attrs.evolve(
             first,
-            findings=_told(first, confirmed, fresh, [f for f in rest if f.cause not in added]),
+            findings=tuple(sorted(told, key=lambda f: place_of(f, seen))),  # else as the rounds gave them
             considered=tuple(f for f in first.considered if f.cause not in added),
         )
     if first.findings and not first.learns and not any(map(first.may_be_why, first.findings)):
         # What judges is at fault, and something else is: where to look for it.
         first = attrs.evolve(first, notes=(*first.notes, *_narrowed_down(recipe, tools)))
     return first
-
-
-def _told(
-    first: Diagnosis, confirmed: Sequence[Finding], fresh: Sequence[Finding], rest: Sequence[Finding]
-) -> tuple[Finding, ...]:
-    """What is confirmed, what later rounds add, and the rest; before what is counted and cannot be why, all
-    that is sure."""
-    why = [f for f in confirmed if first.may_be_why(f)]
-    beside = [f for f in confirmed if f not in why]
-    sure = [f for f in rest if beside and is_likely(f, first.evidence) and first.may_be_why(f)]
-    return (*why, *fresh, *sure, *beside, *(f for f in rest if f not in sure))
 
 
 def _gains(finding: Finding, recipe: Recipe) -> float:

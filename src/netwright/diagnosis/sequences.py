@@ -15,13 +15,8 @@ from netwright.runs.calls import RECURRENT
 from netwright.values import Finding
 
 MOSTLY, STEPS = 0.4, 10
-UNMOVED, LEARNT = 1e-3, 0.8
+UNMOVED, WELL = 1e-3, 0.8
 READS_PLACES = (*RECURRENT, "conv1d", "conv2d", "conv3d")
-
-
-def _fails(evidence: Evidence) -> bool:
-    skill = evidence.skill("train")
-    return skill is not None and skill < 0.5
 
 
 def last_states(evidence: Evidence) -> list[Operation]:
@@ -64,7 +59,7 @@ def padding(evidence: Evidence) -> tuple[float, float] | None:
 @check(
     "padding-before-the-state",
     needs=Needs.DATA | Needs.BATCH | Needs.RUN,
-    when=_fails,
+    when=lambda evidence: evidence.learns_little,
     confuses="sequences that really end in silence",
 )
 def states_read_after_the_padding(evidence: Evidence) -> Iterator[Finding]:
@@ -119,7 +114,7 @@ def order_that_attention_cannot_see(evidence: Evidence) -> Iterator[Finding]:
     """
     assert evidence.batch is not None
     skill = evidence.skill("val")
-    if evidence.probes["order-seen"].change > UNMOVED or skill is None or skill >= LEARNT:
+    if evidence.probes["order-seen"].change > UNMOVED or skill is None or skill >= WELL:
         return  # before a training nobody knows whether the order matters
     first = next((c for c in evidence.batch.operations.forward if "attention" in c.name), None)
     yield Finding(

@@ -24,6 +24,7 @@ from netwright.values import Attribute, Place
 
 Kind = Literal["image", "table", "tokens", "series", "other"]
 LOOKED_AT = 4096
+LITTLE = 0.5  # skill on the training data
 SHAPING = (
     "Flatten",
     "Unflatten",
@@ -256,6 +257,12 @@ class Evidence:
         if self.run is None or self.yardstick is None or part not in self.run.scores:
             return None
         return self.yardstick.metric.skill(self.run.scores[part])
+
+    @property
+    def learns_little(self) -> bool:
+        """Whether the run ended with a skill under 0.5 on its own training data, or not at all."""
+        skill = self.skill("train")
+        return self.run is not None and (self.run.diverged or (skill is not None and skill < LITTLE))
 
     def outdone_by(self, train_skill: float, val_skill: float, by: float = 0.08) -> bool:
         """Whether a copy reaches `by` more skill than the run on training data, and in validation as much and

@@ -15,7 +15,6 @@ from netwright.runs.forward import forward, outputs_of
 
 FACTOR = 10**0.5
 MOST_RATES = 14
-LOWEST = -4  # places below the grid's first: 1e-8, for a loss that is summed over thousands of samples
 
 
 @frozen
@@ -55,7 +54,7 @@ def range_test(
     seed: int = 0,
     steps: int = 30,
     device: str = "cpu",
-    low: float = 1e-6,
+    low: float = 1e-8,
     high: float = 100.0,
 ) -> RangeTest | None:
     """Train `steps` batches from the same initial weights at rates of a grid with factor √10, schedule off.
@@ -123,19 +122,19 @@ def range_test(
 
 
 def _searched(fall: Callable[[int], float], last: int) -> dict[int, float]:
-    """The falls at those places of the grid, `LOWEST`…`last`, that tell the best rate and the largest that
-    still falls."""
-    falls = {place: fall(place) for place in range(4, min(15, last + 1), 2)}
+    """The falls at those places of the grid, 0…`last`, that tell the best rate and the largest that still
+    falls."""
+    falls = {place: fall(place) for place in range(8, min(19, last + 1), 2)}
 
     def best() -> int:
         return max(falls, key=lambda place: (falls[place], -place))  # where all fail, the lowest
 
-    while best() == min(falls) > LOWEST:
-        falls[max(LOWEST, best() - 2)] = fall(max(LOWEST, best() - 2))
+    while best() == min(falls) > 0:
+        falls[max(0, best() - 2)] = fall(max(0, best() - 2))
     while best() == max(falls) < last:
         falls[min(last, best() + 2)] = fall(min(last, best() + 2))
     for place in (best() - 1, best() + 1):
-        if LOWEST <= place <= last:
+        if 0 <= place <= last:
             falls[place] = fall(place)
     place = best() + 1
     while place <= last:
