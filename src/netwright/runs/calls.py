@@ -158,3 +158,17 @@ OVER_AN_AXIS = frozenset(
     ]
 )
 LEAVING = frozenset(["item", "numpy", "tolist", "float", "array"])
+POOLING = frozenset(
+    f"{adaptive}{how}_pool{n}d" for adaptive in ("", "adaptive_") for how in ("max", "avg") for n in (1, 2, 3)
+)
+NORMALISING = frozenset(["batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "normalize"])
+TELLING = (
+    WEIGHTED
+    | RECTIFIERS
+    | frozenset(BOUNDED)
+    | POOLING
+    | NORMALISING
+    | (MATMUL - {"rmatmul"})
+    | frozenset(["add", "iadd", "cat", "scaled_dot_product_attention", "multi_head_attention_forward"])
+    | frozenset(["embedding", "interpolate"])
+)  # what is worth a row where it stands in `forward` as a function

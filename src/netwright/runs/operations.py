@@ -34,7 +34,8 @@ from netwright.runs.calls import (
     SHAPING,
     WEIGHTED,
 )
-from netwright.runs.taps import fires_by_unit, unrecorded
+from netwright.runs.listening import unrecorded
+from netwright.runs.taps import fires_by_unit
 
 _LOOKED_FOR = (
     "dim", "p", "training", "dtype", "momentum", "normalized_shape", "num_groups", "reduction",

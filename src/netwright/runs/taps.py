@@ -1,20 +1,20 @@
-"""The one capture of layers: statistics of what goes through every leaf module in one forward and backward
-pass.
+"""Statistics of a batch: of what goes through every layer in one forward and backward pass.
 
-Hooks are on the modules only while a `Tap` is open; statistics are computed on the device and fetched
+Hooks are on the layers only while a `Tap` is open; statistics are computed on the device and fetched
 together at the end, so that a step which is not tapped pays nothing and a tapped one synchronises once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from attrs import frozen
 from torch import Tensor, nn
 
-from netwright.recipe.edits import SATURATING, leaves
+from netwright.recipe.edits import SATURATING
+from netwright.runs.listening import Listener, Spot, first_tensor
 
 STATISTICS = ("mean", "std", "zeros", "dead", "saturated", "gradient", "input_mean", "input_std")
 BINS = 16
@@ -50,35 +50,6 @@ class LayerState:
     histogram: tuple[int, ...] | None = None
 
 
-def unrecorded() -> Any:
-    """For the block no `TorchFunctionMode` sees what is called: nobody else's record of calls shows ours."""
-    return torch._C.DisableTorchFunction()  # pyright: ignore[reportPrivateUsage] - there is no public name
-
-
-class Hook:
-    """A hook of ours on something of the user's: silent while torch compiles what it is on, and in every copy
-    of it, by `copy.deepcopy` or by pickle."""
-
-    __torch_unserializable__ = True
-
-    def __init__(self, function: Callable[..., None]) -> None:
-        self.function = function
-
-    def __call__(self, *arguments: Any) -> None:
-        if not torch.compiler.is_compiling():
-            self.function(*arguments)
-
-    def __deepcopy__(self, memo: Any) -> Hook:
-        return Hook(_silent)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Hook, (_silent,)
-
-
-def _silent(*_: Any) -> None:
-    return None
-
-
 class Tap:
     """Listens to `network` for one pass: `with Tap(network) as tap: loss(network(x)).backward()`, then
     `tap.states()`. With `only_differentiable`, passes that no gradient can flow back from are left out."""
@@ -88,34 +59,30 @@ class Tap:
     ) -> None:
         self.histograms = histograms
         self.only_differentiable = only_differentiable
-        self._modules = list(leaves(network))
-        self._names = {id(m): n for n, m in self._modules}
-        self._handles: list[Any] = []
+        self._listener = Listener(network, self._heard)
         self._order: list[str] = []
         self._seen: dict[str, tuple[nn.Module, tuple[int, ...] | None, tuple[int, ...]]] = {}
         self._values: dict[str, dict[str, Tensor]] = {}
         self._bins: dict[str, Tensor] = {}
 
     def __enter__(self) -> Tap:
-        self._handles = [module.register_forward_hook(Hook(self._forward)) for _, module in self._modules]
+        self._listener.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+    def __exit__(self, *raised: object) -> None:
+        self._listener.__exit__(*raised)
 
-    def _forward(self, module: nn.Module, arguments: tuple[Any, ...], result: Any) -> None:
-        output = _tensor(result)
-        name = self._names.get(id(module))  # a replica of a layer, made to run elsewhere, has none
-        if output is None or name is None or (self.only_differentiable and not torch.is_grad_enabled()):
+    def _heard(self, spot: Spot, arguments: tuple[Any, ...], result: Any) -> None:
+        output = first_tensor(result)
+        name, module = spot.name, spot.module
+        if output is None or module is None or (self.only_differentiable and not torch.is_grad_enabled()):
             return
-        given = _tensor(arguments)
+        given = first_tensor(arguments)
         if name not in self._seen:
             self._order.append(name)
         self._seen[name] = (module, tuple(given.shape) if given is not None else None, tuple(output.shape))
         values = self._values[name] = {}
-        with torch.no_grad(), unrecorded():
+        with torch.no_grad():
             floating = output.detach()
             if floating.is_floating_point():
                 floating = floating.float()
@@ -190,14 +157,3 @@ def _saturated(module: nn.Module, values: Tensor) -> Tensor:
     low, high = (0.0, 1.0) if isinstance(module, (nn.Sigmoid, nn.Hardsigmoid)) else (-1.0, 1.0)
     edge = 0.02 * (high - low)
     return ((values < low + edge) | (values > high - edge)).float().mean()
-
-
-def _tensor(value: Any) -> Tensor | None:
-    """The first tensor of a module's arguments or result."""
-    if isinstance(value, Tensor):
-        return value
-    if isinstance(value, Mapping):
-        value = tuple(value.values())
-    if isinstance(value, (tuple, list)):
-        return next((t for t in map(_tensor, value) if t is not None), None)
-    return None

@@ -60,13 +60,15 @@ def train(
     stop: Callable[[EpochEnded], bool] | None = None,
     max_steps: int | None = None,
     score_parts: tuple[str, ...] = ("train", "val"),
+    after_epoch: Callable[[nn.Module, int], None] | None = None,
 ) -> Generator[RunStarted | EpochEnded | RunEnded, None, Run]:
     """Train `recipe` with `seed` and yield its events; the generator's value is the `Run`.
 
     `epochs` shortens (or lengthens) the training with its schedule compressed; `stop(event)` ends it after an
-    epoch. A loss that is not finite ends the training, and the last weights are scored. With `checkpoint` the
-    state of the last epoch is kept there, and a training that finds it goes on from it to the same bits as
-    one never interrupted. Test data are never read here. Raises what the user's code raises.
+    epoch, and `after_epoch(network, epoch)` sees the network then, from 1. A loss that is not finite ends the
+    training, and the last weights are scored. With `checkpoint` the state of the last epoch is kept there, and
+    a training that finds it goes on from it to the same bits as one never interrupted. Test data are never
+    read here. Raises what the user's code raises.
     """
     settings, yardstick = recipe.settings, recipe.yardstick
     total_epochs = settings.epochs if epochs is None else epochs
@@ -99,6 +101,8 @@ def train(
                 val_loss, val_score = _validated(*seen, recipe)
             state.note(mean_loss, val_loss, val_score)
             event = EpochEnded(key, epoch + 1, total_epochs, mean_loss, val_loss, val_score)
+            if after_epoch is not None:
+                after_epoch(network, epoch + 1)
             yield event
             if not finite or state.exhausted:
                 break

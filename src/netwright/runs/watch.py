@@ -21,6 +21,7 @@ from netwright.runs.evidence import (
     NetworkEvidence,
     ParameterState,
 )
+from netwright.runs.listening import Hook
 from netwright.runs.loop import (
     Arrival,
     Event,
@@ -49,7 +50,7 @@ from netwright.runs.reading import (
     tensors_in,
     unwrapped,
 )
-from netwright.runs.taps import Hook, LayerState, Tap
+from netwright.runs.taps import LayerState, Tap
 from netwright.values import Place, UserError
 
 FIRST_STRETCH, STRETCH, LONGEST_STRETCH = 4, 3, 40  # iterations

@@ -4,6 +4,22 @@ In come plain numbers and names, out go `Place`, `Edit`, `Finding`, `Verdict`, `
 results that verbs return. This room knows no torch, no file, no clock, and no other room.
 """
 
+from netwright.values.atlas import (
+    Atlas,
+    AtlasInputs,
+    AtlasPattern,
+    AtlasRow,
+    Detail,
+    DetailKind,
+    Floats,
+    Grid,
+    InputDetails,
+    InputMap,
+    Moment,
+    Thumbnails,
+    Units,
+    UnitTop,
+)
 from netwright.values.budget import Budget, Plan, duration
 from netwright.values.edit import Edit
 from netwright.values.errors import JournalError, NetwrightError, UserCodeError, UserError
@@ -48,6 +64,10 @@ from netwright.values.results import (
 from netwright.values.verdict import Verdict, Word
 
 __all__ = [
+    "Atlas",
+    "AtlasInputs",
+    "AtlasPattern",
+    "AtlasRow",
     "Attribute",
     "AttributesResult",
     "BaselineScored",
@@ -56,18 +76,25 @@ __all__ = [
     "CheckSkipped",
     "ConfirmationEnded",
     "Curve",
+    "Detail",
+    "DetailKind",
     "DiagnoseResult",
     "Edit",
     "EpochEnded",
     "Event",
     "Finding",
     "FindingMade",
+    "Floats",
+    "Grid",
     "IdeaScreened",
     "ImproveResult",
+    "InputDetails",
+    "InputMap",
     "JournalError",
     "LayerLine",
     "LookResult",
     "MetricName",
+    "Moment",
     "NetwrightError",
     "Note",
     "Overview",
@@ -87,7 +114,10 @@ __all__ = [
     "Status",
     "TestEffect",
     "TestScored",
+    "Thumbnails",
     "TrialEnded",
+    "UnitTop",
+    "Units",
     "UserCodeError",
     "UserError",
     "Verdict",

@@ -19,6 +19,9 @@ def to_json(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    written = getattr(value, "to_document", None)
+    if written is not None:  # a value that says itself how it is written
+        return written()
     if attrs.has(type(value)):
         document = {a.name: to_json(getattr(value, a.name)) for a in attrs.fields(type(value))}
         if hasattr(type(value), "id"):

@@ -1,0 +1,251 @@
+"""The atlas for the verb `look`: which inputs, by which loss, with which reference."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from netwright.atlas import Material, Wanted, glance, look_at, with_earlier
+from netwright.recipe import Recipe, Samples, Task, TensorSamples, tree_map, tree_tensors
+from netwright.recipe.samples import as_tensor
+from netwright.recipe.task import UNIT_LOSSES, infer_task
+from netwright.runs import Clocks, outputs_of, summarise, train
+from netwright.runs.forward import sample_losses
+from netwright.values import Atlas, Floats, LayerLine, UserError
+
+PARTS = ("val", "train")
+COUNT = 500  # inputs of a part that are shown
+REFERENCE = 2000  # training inputs that probes ask
+MOMENTS = 12  # epochs that are kept of a training
+ALSO = ("beliefs", "gradients", "units")
+
+
+@attrs.frozen
+class Asked:
+    """What the user asked the atlas for; `also` is `None` for all that can be had."""
+
+    inputs: Any = None
+    targets: Any = None
+    count: int = COUNT
+    also: tuple[str, ...] | None = None
+    details: tuple[int, ...] | None = None
+    attribution: str | None = None
+    raw: tuple[str, ...] = ()
+    before: bool = False
+    epochs: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        unknown = next((name for name in self.also or () if name not in ALSO), None)
+        if unknown is not None:
+            raise UserError(f"look: there is no {unknown!r} to ask for; say {', '.join(ALSO)}")
+        if self.count < 1:
+            raise UserError(f"look: {self.count} inputs are none; ask for 1 or more")
+
+    def wants(self, name: str) -> bool:
+        return self.also is None or name in self.also
+
+    def wanted(self, label: str, known: bool) -> Wanted:
+        return Wanted(
+            beliefs=known and self.wants("beliefs"),
+            gradients=self.wants("gradients"),
+            units=self.wants("units"),
+            details=self.details,
+            attribution=self.attribution,
+            raw=self.raw,
+            label=label,
+        )
+
+
+@attrs.frozen(eq=False)
+class Found:
+    """The atlas, outputs kept whole by row, and what is to be said beside the listing."""
+
+    atlas: Atlas
+    raw: Mapping[str, Floats]
+    notes: tuple[str, ...] = ()
+
+
+def of_recipe(
+    recipe: Recipe,
+    network: nn.Module,
+    run: str,
+    asked: Asked,
+    lines: Sequence[LayerLine],
+    seed: int,
+    device: str,
+) -> Found:
+    """The atlas of a recipe's network, as it is filled now, over a part of its data or other inputs."""
+    where = torch.device(device)
+    samples, labelled, notes = _samples_of(recipe, asked)
+    parts = recipe.data.parts
+    task = recipe.yardstick.task
+    reference = _spread(parts.train, REFERENCE) if samples is not parts.train else None
+    material = Material(
+        network.to(where),
+        samples.to(where),
+        kind=summarise(samples).kind,
+        labelled=labelled,
+        task=task,
+        at_zero=recipe.settings.loss_name not in UNIT_LOSSES,
+        classes=parts.classes,
+        reference=reference.to(where) if reference is not None else None,
+        losses=lambda outputs, targets: sample_losses(recipe.settings, outputs, targets),
+        goal=_goal(recipe) if labelled and recipe.settings.step is None else None,
+        lines=lines,
+    )
+    wanted = asked.wanted(run, labelled)
+    earlier: list[Atlas] = []
+    if asked.epochs:
+        for label, trained in _epochs(recipe, seed, device):
+            earlier.append(glance(material, wanted, trained, label))
+            network = trained
+        label = earlier.pop().now.label
+        material, wanted = attrs.evolve(material, network=network), attrs.evolve(wanted, label=label)
+        notes = (*notes, f"trained for this with seed {seed}: the atlas shows its last epoch")
+    elif asked.before:
+        label = f"untrained, seed {seed}"
+        earlier.append(glance(material, wanted, recipe.build(seed).to(where), label))
+    looked = look_at(material, wanted)
+    return Found(with_earlier(looked.atlas, earlier), looked.raw, notes)
+
+
+def of_network(network: nn.Module, asked: Asked, lines: Sequence[LayerLine]) -> Found:
+    """The atlas of a network of the user's own over `asked.inputs`, with `asked.targets` where given."""
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    inputs = tree_map(lambda t: t.to(device), _tensors(asked.inputs))
+    count = next((len(t) for _, t in tree_tensors(inputs) if t.ndim), 0)
+    if count == 0:
+        raise UserError("look: the inputs hold no tensor with an axis of inputs")
+    labelled = asked.targets is not None
+    targets = as_tensor(asked.targets, "targets") if labelled else torch.zeros(count)
+    if len(targets) != count:
+        raise UserError(f"look: {count} inputs and {len(targets)} targets; give one for each")
+    task = infer_task(targets, None, None) if labelled else None
+    samples = TensorSamples(inputs, targets.to(device), "input")
+    material = Material(
+        network,
+        samples,
+        kind=summarise(samples).kind,
+        labelled=labelled,
+        task=task,
+        losses=_plain_losses(task) if task is not None else None,
+        goal=_plain_goal(task),
+        lines=lines,
+    )
+    asked = asked if asked.also is not None or labelled else attrs.evolve(asked, also=())
+    looked = look_at(material, asked.wanted("as it is", labelled))
+    return Found(looked.atlas, looked.raw)
+
+
+def _samples_of(recipe: Recipe, asked: Asked) -> tuple[Samples, bool, tuple[str, ...]]:
+    """The inputs, whether their targets are known, and what to say of the choice."""
+    parts = recipe.data.parts
+    if asked.inputs == "test":
+        raise UserError("look: test inputs stay sealed until the end; look at val or train")
+    if isinstance(asked.inputs, str):
+        if asked.inputs not in PARTS:
+            raise UserError(f"look: no part {asked.inputs!r} of the data; say {' or '.join(PARTS)}")
+        part: Samples = getattr(parts, asked.inputs)
+        some = _spread(part, asked.count)
+        word = {"val": "validation", "train": "training"}[asked.inputs]
+        note = f"the atlas shows {len(some):,} of {len(part):,} {word} inputs, spread evenly"
+        return some, True, (note,) if len(some) < len(part) else ()
+    inputs = _tensors(asked.inputs)
+    count = next((len(t) for _, t in tree_tensors(inputs) if t.ndim), 0)
+    if count == 0:
+        raise UserError("look: the inputs hold no tensor with an axis of inputs")
+    if asked.targets is None:
+        zeros = torch.zeros((count, *parts.val.targets().shape[1:]), dtype=parts.val.targets().dtype)
+        return TensorSamples(inputs, zeros, "input"), False, ()
+    targets = as_tensor(asked.targets, "targets")
+    if len(targets) != count:
+        raise UserError(f"look: {count} inputs and {len(targets)} targets; give one for each")
+    return TensorSamples(inputs, targets, "input"), True, ()
+
+
+def _spread(part: Samples, count: int) -> Samples:
+    """At most `count` samples spread evenly over a part, in memory."""
+    if len(part) <= count and isinstance(part, TensorSamples):
+        return part
+    rows = np.linspace(0, len(part) - 1, min(count, len(part))).round().astype(np.int64)
+    if isinstance(part, TensorSamples):
+        return part.take(rows)
+    inputs, targets = part.head(len(rows))
+    ids = part.source
+    return TensorSamples(inputs, targets, ids, rows[: len(targets)])
+
+
+def _tensors(inputs: Any) -> Any:
+    if isinstance(inputs, Mapping):
+        return {k: _tensors(v) for k, v in inputs.items()}
+    if isinstance(inputs, (list, tuple)) and inputs and isinstance(inputs[0], (Tensor, np.ndarray)):
+        return tuple(_tensors(v) for v in inputs)
+    return inputs if isinstance(inputs, Tensor) else as_tensor(inputs, "inputs")
+
+
+def _goal(recipe: Recipe) -> Callable[[Any, Tensor], Tensor]:
+    """The sum over inputs of each one's own loss."""
+    loss = recipe.settings.make_loss()
+
+    def goal(outputs: Any, targets: Tensor) -> Tensor:
+        tensor = outputs_of(outputs)
+        each = sample_losses(recipe.settings, tensor, targets)
+        return each.sum() if each is not None else loss(tensor, targets) * len(targets)
+
+    return goal
+
+
+def _plain_losses(task: Task) -> Callable[[Tensor, Tensor], Tensor | None]:
+    """Cross-entropy or squared error, as the targets are; a network's own loss is not known."""
+
+    def losses(outputs: Tensor, targets: Tensor) -> Tensor | None:
+        flat = outputs.reshape(len(outputs), -1)
+        if task.name == "classification" and flat.shape[1] > 1:
+            return nn.functional.cross_entropy(flat, targets.long(), reduction="none")
+        if task.name == "binary":
+            goal = targets.reshape(-1).float()
+            return nn.functional.binary_cross_entropy_with_logits(flat[:, 0], goal, reduction="none")
+        if task.name == "regression" and flat.shape == targets.reshape(len(targets), -1).shape:
+            return (flat - targets.reshape(flat.shape)).square().mean(1)
+        return None
+
+    return losses
+
+
+def _plain_goal(task: Task | None) -> Callable[[Any, Tensor], Tensor]:
+    """The sum of the losses where targets are known, else of each input's largest output."""
+    losses = _plain_losses(task) if task is not None else None
+
+    def goal(outputs: Any, targets: Tensor) -> Tensor:
+        tensor = outputs_of(outputs)
+        each = losses(tensor, targets) if losses is not None else None
+        return each.sum() if each is not None else tensor.reshape(len(tensor), -1).amax(1).sum()
+
+    return goal
+
+
+def _epochs(recipe: Recipe, seed: int, device: str) -> Generator[tuple[str, nn.Module]]:
+    """The network before a training that is made for this, and after some epochs spread over it, the last one
+    always. The same module all the time; looking at it does not touch the training."""
+    yield f"untrained, seed {seed}", recipe.build(seed).to(device)
+    total = recipe.settings.epochs
+    chosen = {round(k) for k in np.linspace(1, total, min(MOMENTS, total))}
+    met: list[tuple[int, nn.Module]] = []
+    clocks = Clocks(time.perf_counter, time.process_time)
+    events = train(
+        recipe, seed, clocks=clocks, device=device, tapped=False, score_parts=("val",),
+        after_epoch=lambda network, epoch: met.append((epoch, network)),
+    )  # fmt: skip
+    told = 0
+    for _ in events:
+        if met and met[-1][0] in chosen and met[-1][0] != told:
+            told = met[-1][0]
+            yield f"epoch {told}", met[-1][1]
+    if met and met[-1][0] != told:  # it ended early
+        yield f"epoch {met[-1][0]}", met[-1][1]

@@ -1,0 +1,429 @@
+"""The atlas of a network: one pass for the statistics, further ones for what is asked for beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from attrs import field, frozen
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from netwright.atlas import beliefs as asking
+from netwright.atlas.arrays import array, floats
+from netwright.atlas.attribution import attribution
+from netwright.atlas.columns import columns
+from netwright.atlas.details import details
+from netwright.atlas.features import Features, features_of
+from netwright.atlas.gradients import Goal, gradients
+from netwright.atlas.patterns import Asked, patterns
+from netwright.atlas.units import UnitReader
+from netwright.recipe import Samples, Task, decisions, labels_of, tree_map
+from netwright.runs.by_input import Output, Reader, Saturation, Seen, Statistics, read_all
+from netwright.runs.forward import EVALUATION_BATCH, outputs_of
+from netwright.values import (
+    Atlas,
+    AtlasRow,
+    Detail,
+    Floats,
+    Grid,
+    InputDetails,
+    InputMap,
+    LayerLine,
+    Moment,
+    UserError,
+)
+
+Numbers = NDArray[np.float32]
+MAPS = 8  # rows whose inputs are laid out in two directions
+
+
+@frozen(eq=False)
+class Material:
+    """What is looked at. `labelled` says that the targets of `samples` are known; `reference` are inputs with
+    known targets that probes ask, the samples themselves where it is `None`; `losses(outputs, targets)` is
+    (B,), `goal(outputs, targets)` what gradients are taken of."""
+
+    network: nn.Module
+    samples: Samples
+    kind: str = "other"
+    labelled: bool = True
+    task: Task | None = None
+    at_zero: bool = True
+    classes: tuple[str, ...] | None = None
+    reference: Samples | None = None
+    losses: Callable[[Tensor, Tensor], Tensor | None] | None = None
+    goal: Goal | None = None
+    lines: Sequence[LayerLine] = ()
+    feature_names: tuple[str, ...] | None = None
+
+
+@frozen
+class Wanted:
+    """What is computed beside the statistics; `details` are the numbers of inputs that are followed through
+    all layers, by default a few that tell something, `raw` names of rows whose outputs are kept whole."""
+
+    beliefs: bool = False
+    gradients: bool = False
+    units: bool = False
+    details: tuple[int, ...] | None = None
+    attribution: str | None = None
+    raw: tuple[str, ...] = ()
+    batch_size: int = EVALUATION_BATCH
+    label: str = "now"
+
+
+@frozen(eq=False)
+class Looked:
+    """The atlas, and the outputs that were to be kept whole, (N, ...) by the title of their row."""
+
+    atlas: Atlas
+    raw: Mapping[str, Floats] = field(factory=dict)
+
+
+def look_at(material: Material, wanted: Wanted = Wanted()) -> Looked:
+    """The atlas of a network over its samples. Raises what the network raises; it is left as it was."""
+    network, samples = material.network, material.samples
+    readers: list[Reader] = [Statistics(), Saturation()]
+    probed = wanted.beliefs and material.labelled and _probes(material.task)
+    if probed:
+        readers.append(Features())
+    units, kept, outputs = UnitReader(), _Kept(wanted.raw), list[Tensor]()
+
+    def also(output: Output, start: int) -> None:
+        if wanted.units:
+            units.read(output, start)
+        kept.read(output)
+
+    def each(result: Any, targets: Any, rows: Any) -> None:
+        outputs.append(outputs_of(result).detach().cpu())
+
+    seen = read_all(network, samples.batches(wanted.batch_size), readers, each, also)
+    if not seen.spots:
+        raise UserError("look: no layer gave floating numbers by input, so there is nothing to show")
+    kept.check(seen)
+    rows = _rows(seen, material.lines)
+    keys = [(spot.name, spot.call) for spot in seen.spots]
+    answers = _Answers.of(material, torch.cat(outputs), samples)
+    probes = _probed(material, seen, answers, wanted) if probed else None
+    grids = [*_statistic_grids(seen), *_belief_grids(probes)]
+    if wanted.gradients and material.goal is not None:
+        grids += _gradient_grids(material, keys, wanted.batch_size)
+    weighted = frozenset(n for n, spot in enumerate(seen.spots) if _has_weights(spot.module))
+    features = features_of(seen) if probed else None
+    depth = probes.depths if probes is not None else None
+    asked = Asked(
+        rows, dict(seen.numbers), answers.labels, answers.predictions, probes.beliefs if probes else None,
+        depth, features, weighted, material.classes,
+    )  # fmt: skip
+    batch = tree_map(lambda t: t, _inputs_of(samples))
+    atlas = Atlas(
+        rows=rows,
+        inputs=columns(
+            samples.ids(range(seen.count)), batch, material.kind, labels=answers.labels,
+            predictions=answers.predictions, losses=answers.losses, classes=answers.names,
+        ),
+        moments=(Moment(wanted.label, tuple(grids)),),
+        depths=tuple(int(d) for d in depth) if depth is not None else None,
+        patterns=patterns(asked),
+        maps=_maps(features, weighted) if features is not None else (),
+        units=units.units(keys) if wanted.units else (),
+        notes=_notes(material, seen, probes, wanted),
+    )  # fmt: skip
+    chosen = telling(atlas) if wanted.details is None else wanted.details
+    shown = followed(material, chosen, wanted.attribution, keys, batch)
+    return Looked(attrs.evolve(atlas, details=shown), kept.whole())
+
+
+def telling(atlas: Atlas, most: int = 12) -> tuple[int, ...]:
+    """Inputs worth following: those that patterns name first, the worst, and one of every class."""
+    inputs = atlas.inputs
+    found = [n for pattern in atlas.patterns for n in pattern.inputs[:2]]
+    losses = [-1.0 if v is None else v for v in inputs.losses or ()]
+    found += sorted(range(len(losses)), key=lambda n: -losses[n])[:2]
+    labels = inputs.labels if inputs.classes is not None else None
+    met: set[float | None] = set()
+    for n in inputs.order:
+        if labels is None or labels[n] not in met:
+            found.append(n)
+            met.add(labels[n] if labels is not None else None)
+    return tuple(dict.fromkeys(found))[:most]
+
+
+def followed(
+    material: Material,
+    chosen: Sequence[int],
+    method: str | None,
+    keys: Sequence[tuple[str, int]],
+    batch: Any,
+) -> tuple[InputDetails, ...]:
+    """The chosen inputs through all layers, with what of them counts where that was asked for."""
+    places = {key: n for n, key in enumerate(keys)}
+    found = []
+    for index in chosen:
+        if not 0 <= index < len(material.samples):
+            raise UserError(f"look: no input {index}; there are {len(material.samples)}, from 0")
+        one = tree_map(lambda t, i=index: t[i : i + 1], batch)
+        items: list[Detail] = list(details(material.network, one, places))
+        if method is not None:
+            shown = attribution(material.network, one, method)
+            items.append(_named(shown, material))
+        found.append(InputDetails(index, tuple(items)))
+    return tuple(found)
+
+
+def glance(material: Material, wanted: Wanted, network: nn.Module, label: str) -> Atlas:
+    """What is wanted of another network of the same make, without what belongs to one moment alone."""
+    made = attrs.evolve(wanted, units=False, details=(), attribution=None, raw=(), label=label)
+    return look_at(attrs.evolve(material, network=network), made).atlas
+
+
+def with_earlier(atlas: Atlas, earlier: Iterable[Atlas]) -> Atlas:
+    """The atlas with the moments of others, in their order, before its own."""
+    return attrs.evolve(atlas, moments=(*(_aligned(other, atlas) for other in earlier), *atlas.moments))
+
+
+def _aligned(other: Atlas, atlas: Atlas) -> Moment:
+    """The moment of another atlas by the rows of this one."""
+    at = {(row.name, row.call): n for n, row in enumerate(other.rows)}
+    rows = [at.get((row.name, row.call), -1) for row in atlas.rows]
+    if rows == list(range(len(other.rows))):
+        return other.now
+    grids = []
+    for grid in other.now.grids:
+        values = array(grid.values)
+        missing = np.full(values.shape[1], np.nan, dtype=np.float32)
+        grids.append(
+            attrs.evolve(grid, values=floats(np.stack([values[r] if r >= 0 else missing for r in rows])))
+        )
+    return Moment(other.now.label, tuple(grids))
+
+
+def _named(shown: Detail, material: Material) -> Detail:
+    """An attribution to the features of a table is a list of contributions."""
+    if len(shown.values.shape) != 1:
+        return shown
+    return attrs.evolve(shown, kind="contributions", names=material.feature_names)
+
+
+def _inputs_of(samples: Samples) -> Any:
+    inputs = getattr(samples, "inputs", None)
+    return samples.head(len(samples))[0] if inputs is None else inputs
+
+
+def _probes(task: Task | None) -> bool:
+    return task is not None and task.name in ("classification", "binary", "regression")
+
+
+def _has_weights(module: nn.Module | None) -> bool:
+    return module is not None and any(p.ndim > 1 for p in module.parameters())
+
+
+def _rows(seen: Seen, lines: Sequence[LayerLine]) -> tuple[AtlasRow, ...]:
+    at = {line.name: n for n, line in enumerate(lines)}
+    return tuple(
+        AtlasRow(spot.name, spot.kind, spot.parent, at.get(spot.name, -1), spot.call, shape)
+        for spot, shape in zip(seen.spots, seen.shapes, strict=True)
+    )
+
+
+class _Kept:
+    """Outputs that are to be kept whole."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._wanted = set(names)
+        self._parts: dict[str, list[Tensor]] = {}
+
+    def read(self, output: Output) -> None:
+        spot = output.spot
+        title = spot.name if spot.call == 1 else f"{spot.name} (call {spot.call})"
+        if title in self._wanted:
+            self._parts.setdefault(title, []).append(output.values.detach().float().cpu())
+
+    def check(self, seen: Seen) -> None:
+        missing = self._wanted - self._parts.keys()
+        if missing:
+            some = ", ".join(spot.name for spot in seen.spots[:8])
+            more = ", …" if len(seen.spots) > 8 else ""
+            raise UserError(f"look: no row {sorted(missing)[0]!r} to keep; there are {some}{more}")
+
+    def whole(self) -> dict[str, Floats]:
+        return {name: floats(torch.cat(parts).numpy()) for name, parts in self._parts.items()}
+
+
+@frozen(eq=False)
+class _Answers:
+    """Of N inputs: labels, predictions and losses (N,), NaN where unknown; `names` of the classes."""
+
+    labels: NDArray[np.float64] | None
+    predictions: NDArray[np.float64] | None
+    losses: NDArray[np.float64] | None
+    names: tuple[str, ...] | None
+
+    @staticmethod
+    def of(material: Material, outputs: Tensor, samples: Samples) -> _Answers:
+        task, targets = material.task, samples.targets().cpu()
+        names: tuple[str, ...] | None = None
+        labels = predictions = losses = None
+        if task is not None and task.name in ("classification", "binary"):
+            names = material.classes or tuple(str(n) for n in range(max(2, task.classes)))
+            labels = labels_of(targets).double().numpy() if material.labelled else None
+            decided = decisions(outputs, task, material.at_zero)
+            predictions = decided.reshape(len(decided), -1)[:, 0].double().numpy()
+        elif task is not None and task.name == "regression":
+            predictions = outputs.reshape(len(outputs), -1)[:, 0].double().numpy()
+            labels = targets.reshape(len(targets), -1)[:, 0].double().numpy() if material.labelled else None
+        if material.labelled and material.losses is not None:
+            try:
+                each = material.losses(outputs, targets)
+            except (RuntimeError, IndexError, ValueError):  # outputs or labels that the loss is not legal for
+                each = None
+            losses = each.double().numpy() if each is not None else None
+        return _Answers(labels, predictions, losses, names)
+
+
+@frozen(eq=False)
+class _Probed:
+    beliefs: asking.Beliefs
+    depths: NDArray[np.int64] | None
+    reference: int
+    classes: bool
+
+
+def _probed(material: Material, seen: Seen, answers: _Answers, wanted: Wanted) -> _Probed:
+    assert answers.labels is not None and material.task is not None
+    classes = material.task.name != "regression"
+    mine = features_of(seen)
+    if material.reference is None:
+        there, known, own = mine, answers.labels, np.arange(seen.count)
+    else:
+        other = read_all(material.network, material.reference.batches(wanted.batch_size), [Features()])
+        at = {(spot.name, spot.call): n for n, spot in enumerate(other.spots)}
+        asked = [at.get((spot.name, spot.call), -1) for spot in seen.spots]
+        found = features_of(other)
+        there = np.where(
+            (np.array(asked) >= 0)[:, None, None], found[np.clip(asked, 0, None)], np.float32("nan")
+        )
+        targets = material.reference.targets().cpu()
+        known = (labels_of(targets) if classes else targets.reshape(len(targets), -1)[:, 0]).double().numpy()
+        own = None
+    told = asking.ask(mine, answers.labels, there, known, own, classes=classes)
+    depth = asking.depths(told.belief, answers.labels) if classes else None
+    return _Probed(told, depth, len(known), classes)
+
+
+_MEANINGS = {
+    "norm": ("norm", "Euclidean norm of all values that the row holds for the input.", "sequential", "log"),
+    "mean": ("mean", "Mean of all values that the row holds for the input.", "diverging", "linear"),
+    "spread": ("spread", "Standard deviation of the values that the row holds.", "sequential", "log"),
+    "zeros": ("zeros", "Share of the values that are exactly 0.", "sequential", "linear"),
+    "saturated": (
+        "saturated",
+        "Share of a bounded activation's values within 2 % of its ends; nothing for other rows.",
+        "sequential",
+        "linear",
+    ),
+}  # fmt: skip
+
+
+def _grid(name: str, values: Numbers, label: str, meaning: str, kind: Any, scale: Any) -> Grid:
+    return Grid(name, label, meaning, floats(values), kind=kind, scale=scale)
+
+
+def _statistic_grids(seen: Seen) -> list[Grid]:
+    found = []
+    for name, (label, meaning, kind, scale) in _MEANINGS.items():
+        values = seen.numbers[name]
+        if name != "saturated" or np.isfinite(values).any():
+            found.append(_grid(name, values, label, meaning, kind, scale))
+    return found
+
+
+def _belief_grids(probes: _Probed | None) -> list[Grid]:
+    if probes is None:
+        return []
+    told, k = probes.beliefs, probes.beliefs.neighbours
+    by = f"the {k} nearest of {probes.reference} reference inputs at the row"
+    if not probes.classes:
+        meaning = f"Mean target of {by}."
+        found = [_grid("belief", told.belief, "belief", meaning, "diverging", "linear")]
+    else:
+        meaning = f"Class that most of {by} are of."
+        found = [
+            _grid("belief", told.belief, "belief", meaning, "category", "linear"),
+            _grid(
+                "support", told.support, "support", f"Share of {by} that are of the input's own class.",
+                "sequential", "linear",
+            ),
+            _grid(
+                "typicality", told.typicality, "typical of its class",
+                "Share of the class that lies at least as far from the middle of the class as the input does:"
+                " near 0 it is an outlier there.",
+                "sequential", "linear",
+            ),
+        ]  # fmt: skip
+    meaning = "Distance to the nearest reference input, over what 99 % of the reference keep to theirs."
+    return [*found, _grid("strangeness", told.strangeness, "strangeness", meaning, "sequential", "log")]
+
+
+def _gradient_grids(material: Material, keys: Sequence[tuple[str, int]], batch_size: int) -> list[Grid]:
+    assert material.goal is not None
+    count = len(material.samples)
+    batches = material.samples.batches(batch_size)
+    norms, masses = gradients(material.network, batches, material.goal, count)
+    missing = np.full(count, np.nan, dtype=np.float32)
+    norm = np.stack([norms.get(key, missing) for key in keys])
+    mass = np.stack([masses.get(key, missing) for key in keys])
+    return [
+        _grid(
+            "gradient", norm, "gradient", "Norm of the gradient of the input's own loss at the row's values.",
+            "sequential", "log",
+        ),
+        _grid(
+            "mass", mass, "attribution mass", "Sum of |value × gradient of the input's loss| over the row.",
+            "sequential", "log",
+        ),
+    ]  # fmt: skip
+
+
+def _maps(features: Numbers, weighted: frozenset[int]) -> tuple[InputMap, ...]:
+    """Principal components of what the inputs are, at some rows spread over the network."""
+    rows = sorted(weighted | {len(features) - 1})
+    chosen = {rows[int(k)] for k in np.linspace(0, len(rows) - 1, min(MAPS, len(rows))).round()}
+    found = []
+    for row in sorted(chosen):
+        values = features[row].astype(np.float64)
+        if len(values) < 3 or not np.isfinite(values).all():
+            continue
+        centred = values - values.mean(0)
+        left, size, _ = np.linalg.svd(centred, full_matrices=False)
+        total = float(np.square(size).sum())
+        if total <= 0 or len(size) < 2:
+            continue
+        x, y = left[:, 0] * size[0], left[:, 1] * size[1]
+        share = float(np.square(size[:2]).sum() / total)
+        found.append(InputMap(row, _numbers(x), _numbers(y), share))
+    return tuple(found)
+
+
+def _numbers(values: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(float(f"{v:.5g}") for v in values)
+
+
+def _notes(material: Material, seen: Seen, probes: _Probed | None, wanted: Wanted) -> tuple[str, ...]:
+    notes = []
+    if probes is not None:
+        where = "training inputs" if material.reference is not None else "these inputs, each without itself"
+        notes.append(
+            f"beliefs are the vote of the {probes.beliefs.neighbours} nearest of {probes.reference} {where},"
+            " by 128 numbers that keep distances (random projections where a row holds more)"
+        )
+    elif wanted.beliefs:
+        why = "no targets were given" if not material.labelled else "the task has no single answer an input"
+        notes.append(f"beliefs were not asked: {why}")
+    if wanted.gradients and material.goal is None:
+        notes.append("gradients were not measured: no loss is known for these inputs")
+    return tuple(notes)
