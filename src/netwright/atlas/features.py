@@ -76,9 +76,7 @@ class Features:
             self._directions[width, device] = drawn.to(device)
         return self._directions[width, device]
 
-    def finished(
-        self, numbers: NDArray[np.float32], widths: NDArray[np.int64]
-    ) -> Mapping[str, NDArray[np.float32]]:
+    def finished(self, numbers: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
         return {"features": numbers}  # (WIDTH, L, N)
 
 

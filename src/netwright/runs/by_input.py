@@ -53,13 +53,12 @@ class Output:
 
 class Reader(Protocol):
     """`read(output, into)` puts the K numbers of `raw` of every input of one place into `into` (K, B), or
-    leaves them NaN; `finished` makes of all of them, (K, L, N) with the values an input has at each place
-    (L,), the named arrays (L, N)."""
+    leaves them NaN; `finished` makes of all of them, (K, L, N), the named arrays (L, N)."""
 
     raw: int
 
     def read(self, output: Output, into: Tensor) -> None: ...
-    def finished(self, numbers: Numbers, widths: NDArray[np.int64]) -> Mapping[str, Numbers]: ...
+    def finished(self, numbers: Numbers) -> Mapping[str, Numbers]: ...
 
 
 class Statistics:
@@ -68,7 +67,7 @@ class Statistics:
     The spread is taken about the mean in a second pass, so that a large mean costs no digits.
     """
 
-    raw = 3  # mean, norm about the mean, zeros
+    raw = 4  # mean, norm about the mean, zeros, number of values
 
     def __init__(self) -> None:
         self._buffer = torch.empty(0)
@@ -86,7 +85,8 @@ class Statistics:
                 self._whole(flat[start : start + step], into[:, start : start + step])
 
     def _whole(self, values: Tensor, into: Tensor) -> None:
-        mean, norm, zeros = into.unbind()
+        mean, norm, zeros, count = into.unbind()
+        count.fill_(values.shape[1])
         scratch = self._scratch(values)
         torch.mean(values, 1, out=mean)
         torch.sub(values, mean[:, None], out=scratch)
@@ -95,7 +95,7 @@ class Statistics:
         torch.mean(scratch, 1, out=zeros)
 
     def _stretched(self, values: Tensor, output: Output, lengths: Tensor, into: Tensor) -> None:
-        """The same where only the first `lengths` steps of an input are there; the norm as if of them all."""
+        """The same where only the first `lengths` steps of an input are there."""
         steps = output.values.shape[1]
         lengths = lengths.to(values.device)
         each = values.shape[1] // steps
@@ -105,7 +105,7 @@ class Statistics:
         count = (lengths * each).clamp(min=1)
         mean = (values * there).sum(1) / count
         centred = ((values - mean[:, None]) * there).square().sum(1)
-        into[0], into[1] = mean, (centred * values.shape[1] / count).sqrt()
+        into[0], into[1], into[3] = mean, centred.sqrt(), count
         into[2] = ((values == 0) & there).sum(1) / count
 
     def _scratch(self, like: Tensor) -> Tensor:
@@ -113,11 +113,10 @@ class Statistics:
             self._buffer = torch.empty(like.numel(), device=like.device)
         return self._buffer[: like.numel()].view(like.shape)
 
-    def finished(self, numbers: Numbers, widths: NDArray[np.int64]) -> Mapping[str, Numbers]:
-        mean, norm, zeros = numbers
-        width = widths[:, None].astype(np.float32)
-        whole = np.sqrt(np.square(norm) + width * np.square(mean))
-        return {"norm": whole, "mean": mean, "spread": norm / np.sqrt(width), "zeros": zeros}
+    def finished(self, numbers: Numbers) -> Mapping[str, Numbers]:
+        mean, norm, zeros, count = numbers
+        whole = np.sqrt(np.square(norm) + count * np.square(mean))
+        return {"norm": whole, "mean": mean, "spread": norm / np.sqrt(count), "zeros": zeros}
 
 
 class Saturation:
@@ -135,7 +134,7 @@ class Saturation:
         flat = output.flat
         into[0] = ((flat < low + edge) | (flat > high - edge)).float().mean(1)
 
-    def finished(self, numbers: Numbers, widths: NDArray[np.int64]) -> Mapping[str, Numbers]:
+    def finished(self, numbers: Numbers) -> Mapping[str, Numbers]:
         return {"saturated": numbers[0]}
 
 
@@ -319,11 +318,10 @@ class _Reading:
             stop = start + block.shape[2]
             whole[:, : len(block), start:stop] = block.transpose(1, 0, 2)
             start = stop
-        widths = np.array([max(1, int(np.prod(shape))) for shape in self.shapes], dtype=np.int64)
         named: dict[str, Numbers] = {}
         at = 0
         for reader in self.readers:
-            named |= reader.finished(whole[at : at + reader.raw], widths)
+            named |= reader.finished(whole[at : at + reader.raw])
             at += reader.raw
         return Seen(tuple(self.spots), tuple(self.shapes), named, count)
 

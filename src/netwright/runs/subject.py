@@ -82,8 +82,9 @@ def first_batch(recipe: Recipe, seed: int) -> tuple[Any, Tensor]:
 
 @contextmanager
 def untouched(network: nn.Module, optimizer: torch.optim.Optimizer | None, seed: int = 0) -> Generator[None]:
-    """For the block the global generators are seeded; after it they, the weights, buffers, gradients, modes
-    and the optimizer's state are as they were."""
+    """For the block the global generators are seeded; after it they, the weights, buffers, gradients, modes,
+    what the modules keep between calls in attributes, and the optimizer's state are as they were."""
+    held = [(module, _held(module)) for module in network.modules()]
     weights = {name: value.detach().clone() for name, value in network.state_dict(keep_vars=True).items()
                if isinstance(value, Tensor)}  # fmt: skip
     live = dict(network.state_dict(keep_vars=True))
@@ -110,6 +111,8 @@ def untouched(network: nn.Module, optimizer: torch.optim.Optimizer | None, seed:
                 buffer.copy_(value)
         for module, training in modes:
             module.training = training
+        for module, attributes in held:
+            _put_back(module, attributes)
         for parameter, gradient, values, wanted in gradients:
             parameter.requires_grad_(wanted)
             parameter.grad = gradient
@@ -118,3 +121,36 @@ def untouched(network: nn.Module, optimizer: torch.optim.Optimizer | None, seed:
                     gradient.copy_(values)
         if optimizer is not None and state is not None:
             optimizer.load_state_dict(state)
+
+
+def _held(module: nn.Module) -> dict[str, tuple[Any, Any]]:
+    """What a module holds beside parameters, buffers, children and hooks: by name, the thing, and a copy of a
+    tensor, a list or a dictionary that may be written into."""
+
+    def copied(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.detach().clone()
+        return copy.copy(value) if type(value) in (list, dict, set) else None
+
+    return {k: (v, copied(v)) for k, v in vars(module).items() if k != "training" and not _of_torch(k)}
+
+
+def _of_torch(name: str) -> bool:
+    """Whether it is one of the tables that every module has."""
+    return name in ("_parameters", "_buffers", "_modules") or "_hook" in name
+
+
+def _put_back(module: nn.Module, attributes: dict[str, tuple[Any, Any]]) -> None:
+    now = vars(module)
+    for name in [k for k, v in now.items() if k not in attributes and k != "training" and not _of_torch(k)]:
+        del now[name]
+    for name, (value, copied) in attributes.items():
+        now[name] = value
+        if isinstance(copied, Tensor):
+            with torch.no_grad():
+                value.copy_(copied)
+        elif isinstance(copied, list):
+            value[:] = copied
+        elif copied is not None:
+            value.clear()
+            value.update(copied)
