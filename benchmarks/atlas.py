@@ -5,8 +5,9 @@ forward pass, hand-written hooks and torchlens, alternated in one process.
 
 Every pass reads the same batches of the same untrained network without gradients. `hooks` is what one
 writes by hand: a forward hook on every layer that keeps the same four numbers of each input. torchlens
-(Apache-2.0, no dependency) is run as its documentation has it, from the folder that `--torchlens` names. Prints medians over pairs of the time over that of the plain pass. Targets: ours at most 1.5, and a
-fifth of torchlens'. `--large` instead shows the memory of 10,000 inputs through 100 layers.
+(Apache-2.0, no dependency) is run as its documentation has it, from the folder that `--torchlens` names.
+Prints medians over pairs of the time over that of the plain pass. Targets: ours at most 1.5, and a fifth of
+torchlens'. `--large` instead shows the memory of 10,000 inputs through 100 layers.
 """
 
 from __future__ import annotations
@@ -181,9 +182,8 @@ def large() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found = ours(network, batches)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(
-        f"{found.count:,} inputs × {len(found.spots)} layers: {(after - before) / 1024:.0f} MB more at the peak,"
-    )
+    more = (after - before) / 1024
+    print(f"{found.count:,} inputs × {len(found.spots)} layers: {more:.0f} MB more at the peak,")
     print(f"{after / 1024:.0f} MB in all with torch, network and inputs (target: 2,048)")
 
 

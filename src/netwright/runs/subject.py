@@ -142,7 +142,7 @@ def _of_torch(name: str) -> bool:
 
 def _put_back(module: nn.Module, attributes: dict[str, tuple[Any, Any]]) -> None:
     now = vars(module)
-    for name in [k for k, v in now.items() if k not in attributes and k != "training" and not _of_torch(k)]:
+    for name in [k for k in now if k not in attributes and k != "training" and not _of_torch(k)]:
         del now[name]
     for name, (value, copied) in attributes.items():
         now[name] = value

@@ -67,8 +67,8 @@ def train(
     `epochs` shortens (or lengthens) the training with its schedule compressed; `stop(event)` ends it after an
     epoch, and `after_epoch(network, epoch)` sees the network then, from 1. A loss that is not finite ends the
     training, and the last weights are scored. With `checkpoint` the state of the last epoch is kept there,
-    and a training that finds it goes on from it to the same bits as one never interrupted. Test data are never
-    read here. Raises what the user's code raises.
+    and a training that finds it goes on from it to the same bits as one never interrupted. Test data are
+    never read here. Raises what the user's code raises.
     """
     settings, yardstick = recipe.settings, recipe.yardstick
     total_epochs = settings.epochs if epochs is None else epochs

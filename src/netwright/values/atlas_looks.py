@@ -1,0 +1,154 @@
+"""One input, one layer, one unit, or two inputs of an atlas: what is picked out of it to be shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from attrs import frozen
+
+from netwright.values.atlas import Atlas, AtlasRow, Detail, Grid, Units, UnitTop
+
+
+@frozen
+class InputLook:
+    """One input through all rows: by statistic a value a row, `None` where there was nothing to measure."""
+
+    index: int
+    id: str
+    label: float | None
+    prediction: float | None
+    loss: float | None
+    depth: int | None
+    rows: tuple[AtlasRow, ...]
+    values: Mapping[str, tuple[float | None, ...]]
+    details: tuple[Detail, ...] = ()
+
+
+@frozen
+class Spread:
+    """A statistic of one row over the inputs: lowest, median, highest, and the inputs at both ends."""
+
+    low: float
+    median: float
+    high: float
+    lowest: tuple[int, ...]
+    highest: tuple[int, ...]
+
+
+@frozen
+class LayerLook:
+    """One row over all inputs."""
+
+    index: int
+    row: AtlasRow
+    spreads: Mapping[str, Spread]
+    histograms: Mapping[str, tuple[tuple[float, float, tuple[int, ...]], ...]]
+    right: float | None
+    units: Units | None
+
+
+@frozen
+class UnitLook:
+    """One unit of a row: what excites it most, whether it is dead, and which units fire like it."""
+
+    row: AtlasRow
+    unit: int
+    dead: bool
+    top: UnitTop | None
+    duplicates: tuple[tuple[int, float], ...]
+
+
+@frozen
+class Difference:
+    """Two columns of an atlas; `differs` is the first row at which the beliefs part, `None` for never or
+    where there are none."""
+
+    one: InputLook
+    other: InputLook
+    differs: int | None
+
+
+def input_look(atlas: Atlas, index: int) -> InputLook:
+    inputs = atlas.inputs
+    return InputLook(
+        index,
+        inputs.ids[index],
+        inputs.labels[index] if inputs.labels is not None else None,
+        inputs.predictions[index] if inputs.predictions is not None else None,
+        inputs.losses[index] if inputs.losses is not None else None,
+        atlas.depths[index] if atlas.depths is not None else None,
+        atlas.rows,
+        {grid.name: _column(grid, index) for grid in atlas.now.grids},
+        atlas.details_of(index),
+    )
+
+
+def layer_look(atlas: Atlas, index: int, bins: int = 16, most: int = 5) -> LayerLook:
+    spreads, histograms = {}, {}
+    for grid in atlas.now.grids:
+        values = grid.values.row(index)
+        known = sorted((v, n) for n, v in enumerate(values) if math.isfinite(v))
+        if not known or grid.kind == "category":
+            continue
+        numbers = [v for v, _ in known]
+        spreads[grid.name] = Spread(
+            numbers[0],
+            numbers[len(numbers) // 2],
+            numbers[-1],
+            tuple(n for _, n in known[:most]),
+            tuple(n for _, n in reversed(known[-most:])),
+        )
+        histograms[grid.name] = _bars(known, bins)
+    return LayerLook(
+        index, atlas.rows[index], spreads, histograms, share_right(atlas, index), atlas.units_of(index)
+    )
+
+
+def _bars(known: Sequence[tuple[float, int]], bins: int) -> tuple[tuple[float, float, tuple[int, ...]], ...]:
+    """From, to and the inputs of every bar; all the inputs behind it, so that a bar can be opened."""
+    low, high = known[0][0], known[-1][0]
+    if not high > low:
+        return ((low, high, tuple(n for _, n in known)),)
+    width = (high - low) / bins
+    kept: list[list[int]] = [[] for _ in range(bins)]
+    for value, n in known:
+        kept[min(bins - 1, int((value - low) / width))].append(n)
+    return tuple((low + k * width, low + (k + 1) * width, tuple(ns)) for k, ns in enumerate(kept))
+
+
+def unit_look(atlas: Atlas, index: int, unit: int) -> UnitLook | None:
+    """`None` where units were not collected, or there is no such unit."""
+    units = atlas.units_of(index)
+    if units is None or not 0 <= unit < units.of:
+        return None
+    alike = [(b if a == unit else a, c) for a, b, c in units.duplicates if unit in (a, b)]
+    top = next((t for t in units.top if t.unit == unit), None)
+    return UnitLook(atlas.rows[index], unit, unit in units.dead, top, tuple(alike))
+
+
+def difference(atlas: Atlas, one: int, other: int) -> Difference:
+    left, right = input_look(atlas, one), input_look(atlas, other)
+    beliefs = left.values.get("belief"), right.values.get("belief")
+    differs = None
+    if beliefs[0] is not None and beliefs[1] is not None:
+        pairs = enumerate(zip(beliefs[0], beliefs[1], strict=True))
+        differs = next((n for n, (a, b) in pairs if a is not None and b is not None and a != b), None)
+    return Difference(left, right, differs)
+
+
+def share_right(atlas: Atlas, row: int) -> float | None:
+    """Share of the inputs whose belief at the row is right; `None` where there are none, or no classes."""
+    grid = atlas.now.grid("belief")
+    labels = atlas.inputs.labels
+    if grid is None or labels is None or grid.kind != "category":
+        return None
+    known = [(v, t) for v, t in zip(grid.values.row(row), labels, strict=True) if math.isfinite(v)]
+    return sum(v == t for v, t in known) / len(known) if known else None
+
+
+def _column(grid: Grid, index: int) -> tuple[float | None, ...]:
+    rows, columns = grid.values.shape
+    numbers = grid.values.numbers()
+    found = (numbers[row * columns + index] for row in range(rows))
+    return tuple(v if math.isfinite(v) else None for v in found)
