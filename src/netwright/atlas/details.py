@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -39,9 +40,21 @@ def details(network: nn.Module, inputs: Any, rows: Mapping[tuple[str, int], int]
             return
         found.append(_detail(row, output))
 
-    with looked_at(network), listening(network, hear, [size_of(inputs)]), attention:
+    # The attention's mode is asked inside the listener's, so that weights are kept before their row is heard.
+    with looked_at(network), _no_fast_path(), attention, listening(network, hear, [size_of(inputs)]):
         forward(network, inputs)
     return tuple(found)
+
+
+@contextmanager
+def _no_fast_path() -> Generator[None, None, None]:
+    """torch's fused attention, which keeps its weights to itself, is not taken in the block."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _detail(row: int, output: Output) -> Detail:
@@ -93,7 +106,7 @@ class _Attention(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = call_name(func)
-        if name == "multi_head_attention_forward" and "need_weights" in kwargs:
+        if name == "attention" and "need_weights" in kwargs:
             wanted, averaged = kwargs["need_weights"], kwargs.get("average_attn_weights", True)
             output, weights = func(*args, **{**kwargs, "need_weights": True, "average_attn_weights": False})
             if weights is not None:

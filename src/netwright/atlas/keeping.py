@@ -48,7 +48,7 @@ def save(atlas: Atlas, path: Path, about: dict[str, Any]) -> None:
 def reopen(path: Path) -> tuple[Atlas, dict[str, Any]]:
     """The atlas and what it is about. Raises `UserError` for a file that is no atlas."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             sizes = [info.file_size for info in file.zip.infolist()]  # type: ignore[union-attr]
             if max(sizes, default=0) > _LARGEST:
                 raise UserError(f"{path}: an array in it would take {max(sizes):,} bytes; it is not opened")

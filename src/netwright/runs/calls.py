@@ -169,6 +169,6 @@ TELLING = (
     | POOLING
     | NORMALISING
     | (MATMUL - {"rmatmul"})
-    | frozenset(["add", "iadd", "cat", "scaled_dot_product_attention", "multi_head_attention_forward"])
+    | frozenset(["add", "iadd", "cat", "scaled_dot_product_attention", "attention"])
     | frozenset(["embedding", "interpolate"])
 )  # what is worth a row where it stands in `forward` as a function
