@@ -1,9 +1,9 @@
 """Every layer's behaviour, built on the taps of `runs`.
 
-In come networks and inputs, out goes the listing: one line a layer with shape, cost, behaviour and health.
-This room trains nothing.
+In come networks and inputs, out goes the listing: one line a layer or function with shape, cost, behaviour
+and health. This room trains nothing.
 """
 
-from netwright.atlas.listing import listing, places_below
+from netwright.atlas.listing import Listing, listing, places_below, read
 
-__all__ = ["listing", "places_below"]
+__all__ = ["Listing", "listing", "places_below", "read"]

@@ -5,6 +5,7 @@ results that verbs return. This room knows no torch, no file, no clock, and no o
 """
 
 from netwright.values.budget import Budget, Plan, duration
+from netwright.values.comparison import Comparison, Pair, compared
 from netwright.values.edit import Edit
 from netwright.values.errors import JournalError, NetwrightError, UserCodeError, UserError
 from netwright.values.events import (
@@ -28,7 +29,9 @@ from netwright.values.events import (
     TrialEnded,
 )
 from netwright.values.finding import Finding, Status
+from netwright.values.folding import Row, flat_rows, folded_rows
 from netwright.values.json import from_json, to_json
+from netwright.values.layers import Cost, LayerLine, ModuleLine, cost
 from netwright.values.place import Attribute, Place
 from netwright.values.results import (
     AttributesResult,
@@ -36,7 +39,6 @@ from netwright.values.results import (
     Curve,
     DiagnoseResult,
     ImproveResult,
-    LayerLine,
     LookResult,
     MetricName,
     Overview,
@@ -46,6 +48,7 @@ from netwright.values.results import (
     TestEffect,
 )
 from netwright.values.verdict import Verdict, Word
+from netwright.values.where import Where, sorted_by
 
 __all__ = [
     "Attribute",
@@ -54,7 +57,9 @@ __all__ = [
     "Budget",
     "Change",
     "CheckSkipped",
+    "Comparison",
     "ConfirmationEnded",
+    "Cost",
     "Curve",
     "DiagnoseResult",
     "Edit",
@@ -68,15 +73,18 @@ __all__ = [
     "LayerLine",
     "LookResult",
     "MetricName",
+    "ModuleLine",
     "NetwrightError",
     "Note",
     "Overview",
+    "Pair",
     "Pattern",
     "Place",
     "Plan",
     "PlanMade",
     "ProbeResult",
     "RoundEnded",
+    "Row",
     "RunEnded",
     "RunFailed",
     "RunStarted",
@@ -91,8 +99,14 @@ __all__ = [
     "UserCodeError",
     "UserError",
     "Verdict",
+    "Where",
     "Word",
+    "compared",
+    "cost",
     "duration",
+    "flat_rows",
+    "folded_rows",
     "from_json",
+    "sorted_by",
     "to_json",
 ]
