@@ -73,7 +73,7 @@ def read(
     size = next((len(t) for _, t in tree_tensors(inputs) if t.ndim), 1) or 1
     lines = _Lines(network, size, places or {}, findings, gradients, states, seconds)
     return Listing(
-        tuple(lines.of(course.stretches())), tuple(_modules(network, course, places or {}, findings))
+        tuple(lines.of(course.stretches())), tuple(_modules(network, course, places or {}, findings, size))
     )
 
 
@@ -165,14 +165,20 @@ def _seconds(network: nn.Module, call: Callable[[], Any], clock: Callable[[], fl
 
 
 def _modules(
-    network: nn.Module, course: Course, places: Mapping[str, Birthplace], findings: Sequence[Finding]
+    network: nn.Module,
+    course: Course,
+    places: Mapping[str, Birthplace],
+    findings: Sequence[Finding],
+    size: int,
 ) -> Iterator[ModuleLine]:
     at = _findings_by_layer(findings)
     modules = dict(core(network).named_modules())
-    for name in course.entered:
+    for name, shapes in course.entered.items():
         born = places.get(name)
         file, line = (shown(born.file), born.line) if born and name else (None, None)
-        yield ModuleLine(name, type(modules[name]).__name__, file, line, at.get(name, ()) if name else ())
+        given, made = (_of_a_sample(shape, size) for shape in shapes)
+        kind, about = type(modules[name]).__name__, at.get(name, ()) if name else ()
+        yield ModuleLine(name, kind, given, made, file, line, about)
 
 
 def _findings_by_layer(findings: Sequence[Finding]) -> dict[str, tuple[str, ...]]:
@@ -339,11 +345,14 @@ class _Lines:
         )
 
     def _of_a_sample(self, shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        """(N, ...) without N; a batch that is laid out as (N k, ...) as (k, ...), whatever has none as it
-        is."""
-        if not shape or shape[0] == self._size:
-            return shape[1:] if shape else shape
-        return (shape[0] // self._size, *shape[1:]) if shape[0] % self._size == 0 else shape
+        return _of_a_sample(shape, self._size)
+
+
+def _of_a_sample(shape: tuple[int, ...] | None, size: int) -> tuple[int, ...] | None:
+    """(N, ...) without N; a batch that is laid out as (N k, ...) as (k, ...), whatever has none as it is."""
+    if not shape or shape[0] == size:
+        return shape[1:] if shape else shape
+    return (shape[0] // size, *shape[1:]) if shape[0] % size == 0 else shape
 
 
 def _own(module: nn.Module) -> list[tuple[str, nn.Parameter]]:

@@ -97,7 +97,7 @@ class Course(TorchFunctionMode):
         self._last = ""
         self._handles: list[Any] = []
         self._flops = _Flops(self) if clock is None else None
-        self.entered: list[str] = []
+        self.entered: dict[str, list[tuple[int, ...] | None]] = {}  # shapes of what went in and came out
 
     def __enter__(self) -> Course:
         for module in self._hooked:
@@ -140,8 +140,8 @@ class Course(TorchFunctionMode):
             stretch = Stretch(name, key=key, module=module)
             if is_layer:
                 self._found[key] = stretch
-            elif name not in self.entered:
-                self.entered.append(name)
+            else:
+                self.entered.setdefault(name, [_shape(arguments), None])
         self._stack.append(stretch)
         if is_layer:
             self._inside += 1
@@ -155,7 +155,9 @@ class Course(TorchFunctionMode):
         if not self._stack or self._stack[-1].module is not module:
             return
         stretch = self._stack.pop()
-        if stretch.key[0] == "layer":
+        if stretch.key[0] == "module":
+            self.entered[stretch.layer][1] = _shape(result)
+        else:
             self._inside -= 1
             stretch.seconds += now - stretch.began
             if self._clock is None:
@@ -248,6 +250,10 @@ def _tensors(tree: Any) -> Iterator[Tensor]:
     elif isinstance(tree, (tuple, list)):
         for value in tree:
             yield from _tensors(value)
+
+
+def _shape(tree: Any) -> tuple[int, ...] | None:
+    return next((tuple(t.shape) for t in _tensors(tree)), None)
 
 
 def _bytes(result: Any) -> int:

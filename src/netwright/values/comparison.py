@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from attrs import frozen
 
 from netwright.values.layers import Cost, LayerLine
 
 COMPARED = ("kind", "settings", "input_shape", "output_shape", "parameters", "flops", "bytes", "trainable")
-_CELLS = 2_000_000  # of the exact alignment; beyond it, the quick one
+_EXACT = 250_000  # pairs that are weighed against each other; beyond that, the kinds alone decide
 
 
 @frozen
@@ -52,15 +52,12 @@ def compared(left: Sequence[LayerLine], right: Sequence[LayerLine]) -> tuple[Pai
 def _aligned(left: Sequence[LayerLine], right: Sequence[LayerLine]) -> Iterator[tuple[int, int]]:
     """Places that belong together, increasing on both sides: equal beginnings and ends first, then the
     alignment that keeps the most."""
-    start, most = 0, min(len(left), len(right))
-    while start < most and _same(left[start], right[start]):
-        start += 1
-    end = 0
-    while end < most - start and _same(left[-1 - end], right[-1 - end]):
-        end += 1
+    start, end = _ends(left, right, _called)
+    if (len(left) - start - end) * (len(right) - start - end) > _EXACT:
+        start, end = _ends(left, right, _stem)
     yield from ((n, n) for n in range(start))
     a, b = left[start : len(left) - end], right[start : len(right) - end]
-    if len(a) * len(b) <= _CELLS:
+    if len(a) * len(b) <= _EXACT:
         middle = _best(a, b)
     else:
         kinds = [x.kind for x in a], [x.kind for x in b]
@@ -70,20 +67,38 @@ def _aligned(left: Sequence[LayerLine], right: Sequence[LayerLine]) -> Iterator[
     yield from ((len(left) - n, len(right) - n) for n in range(end, 0, -1))
 
 
-def _same(a: LayerLine, b: LayerLine) -> bool:
-    return all(getattr(a, f) == getattr(b, f) for f in COMPARED) and _stem(a) == _stem(b)
+def _ends(
+    left: Sequence[LayerLine], right: Sequence[LayerLine], named: Callable[[LayerLine], str]
+) -> tuple[int, int]:
+    """How many lines are equal at the beginning, and how many at the end."""
+
+    def same(a: LayerLine, b: LayerLine) -> bool:
+        return named(a) == named(b) and all(getattr(a, f) == getattr(b, f) for f in COMPARED)
+
+    start, most = 0, min(len(left), len(right))
+    while start < most and same(left[start], right[start]):
+        start += 1
+    end = 0
+    while end < most - start and same(left[-1 - end], right[-1 - end]):
+        end += 1
+    return start, end
+
+
+def _called(line: LayerLine) -> str:
+    """Its name; of a function, that of the module that calls it."""
+    return line.name or line.parent
 
 
 def _stem(line: LayerLine) -> str:
     """Its name without the numbers, which shift where a layer is put in."""
-    return re.sub(r"\d+", "#", line.name or line.parent)
+    return re.sub(r"\d+", "#", _called(line))
 
 
 def _best(a: Sequence[LayerLine], b: Sequence[LayerLine]) -> list[tuple[int, int]]:
     """The alignment with the largest sum of likenesses."""
     stems = [_stem(x) for x in a], [_stem(x) for x in b]
-    best = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
     worth = [[_likeness(x, y, stems[0][i] == stems[1][j]) for j, y in enumerate(b)] for i, x in enumerate(a)]
+    best = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
     for i in range(len(a) - 1, -1, -1):
         for j in range(len(b) - 1, -1, -1):
             together = worth[i][j] + best[i + 1][j + 1] if worth[i][j] else 0
@@ -103,9 +118,9 @@ def _best(a: Sequence[LayerLine], b: Sequence[LayerLine]) -> list[tuple[int, int
 
 def _likeness(a: LayerLine, b: LayerLine, same_stem: bool) -> int:
     """0 for lines that have nothing to do with each other."""
-    same_name = bool(a.name) and a.name == b.name
+    same_name = _called(a) == _called(b)
     if a.kind != b.kind:
-        both_bare = not a.parameters and not b.parameters
-        return 1 if same_name and both_bare else 0  # an activation that was exchanged
+        exchanged = same_name and bool(a.name) and not a.parameters and not b.parameters
+        return 1 if exchanged else 0  # one activation for another
     shapes = (a.input_shape == b.input_shape) + (a.output_shape == b.output_shape)
-    return 4 + 2 * same_stem + same_name + shapes + (a.settings == b.settings)
+    return 4 + 2 * same_stem + 2 * same_name + shapes + (a.settings == b.settings)

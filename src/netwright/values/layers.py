@@ -41,15 +41,18 @@ class LayerLine:
     state: int = 0
     shares: str | None = None
     settings: str = ""
-    trainable_parameters: int = 0
+    trainable_parameters: int | None = None
 
 
 @frozen
 class ModuleLine:
-    """A module with layers inside that was called in the pass; `findings` are those about it as a whole."""
+    """A module with layers inside that was called in the pass; `findings` are those about it as a whole.
+    Shapes as in a line."""
 
     name: str
     kind: str
+    input_shape: tuple[int, ...] | None = None
+    output_shape: tuple[int, ...] | None = None
     file: str | None = None
     line: int | None = None
     findings: tuple[str, ...] = ()
@@ -79,9 +82,15 @@ def cost(lines: Iterable[LayerLine]) -> Cost:
     return Cost(
         len(lines),
         sum(x.parameters for x in lines),
-        sum(x.trainable_parameters for x in lines),
+        sum(_trainable(x) for x in lines),
         sum(flops) if flops else None,
         sum(made) if made else None,
         sum(seconds) if seconds else None,
         sum(x.state for x in lines),
     )
+
+
+def _trainable(line: LayerLine) -> int:
+    if line.trainable_parameters is not None:
+        return line.trainable_parameters
+    return line.parameters if line.trainable else 0
