@@ -153,8 +153,8 @@ def _whole(
             # a patient whose forward fails: its findings are the answer
             notes = (*notes, "the network cannot be run as it is, so there are no layers to list")
     return LookResult(
-        recipe.display_name, run, found.lines, _size(inputs), ranking.findings, notes, found.modules,
-        cost(found.lines),
+        recipe.display_name, run, found.lines, atlas.samples_in(inputs), ranking.findings, notes,
+        found.modules, cost(found.lines),
     )  # fmt: skip
 
 
@@ -166,12 +166,18 @@ def _of_network(network: nn.Module, inputs: Any) -> LookResult:
         raise UserError(f"look: {name} has lazy layers without weights yet; call it on a batch once first")
     if any(p.is_meta for p in network.parameters()):
         raise UserError(f"look: {name} is on the meta device and holds no numbers; give it weights first")
+    inputs = _tensors(inputs)
+    if any(t.ndim and not len(t) for _, t in tree_tensors(inputs)):
+        raise UserError("look: the batch is empty; give one sample at least")
     with user_code(name):
-        found = atlas.read(
-            network, _tensors(inputs), places=layer_lines(network), clock=time.perf_counter, spread=True
-        )
+        found = atlas.read(network, inputs, places=layer_lines(network), clock=time.perf_counter, spread=True)
     return LookResult(
-        name, "as it is", found.lines, _size(inputs), modules=found.modules, total=cost(found.lines)
+        name,
+        "as it is",
+        found.lines,
+        atlas.samples_in(inputs),
+        modules=found.modules,
+        total=cost(found.lines),
     )
 
 
@@ -216,7 +222,3 @@ def _weights_of(
     return f"untrained, seed {seed}", (
         "no finished run of this recipe is in the journal: these are initial weights",
     )
-
-
-def _size(inputs: Any) -> int:
-    return next((len(t) for _, t in tree_tensors(inputs) if t.ndim), 0)

@@ -4,6 +4,6 @@ In come networks and inputs, out goes the listing: one line a layer or function 
 and health. This room trains nothing.
 """
 
-from netwright.atlas.listing import Listing, listing, places_below, read
+from netwright.atlas.listing import Listing, listing, places_below, read, samples_in
 
-__all__ = ["Listing", "listing", "places_below", "read"]
+__all__ = ["Listing", "listing", "places_below", "read", "samples_in"]

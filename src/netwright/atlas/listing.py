@@ -56,6 +56,11 @@ def read(
     seconds, from a few more passes. `spread` gives a tuple of inputs as so many arguments where forward takes
     them. Modes, gradients, buffers and random states are as before. Raises what the network's forward raises.
     """
+    if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
+        raise UserError(
+            f"look: {type(network).__name__} is TorchScript, whose layers cannot be listened to;"
+            " look at the network that it was made of"
+        )
     call = _calling(network, inputs, spread)
     with _as_it_was(network), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -70,11 +75,18 @@ def read(
         states = {state.name: state for state in tap.states()}
         gradients = {n: p.grad for n, p in core(network).named_parameters()}
         seconds = _seconds(network, call, clock) if clock is not None else {}
-    size = next((len(t) for _, t in tree_tensors(inputs) if t.ndim), 1) or 1
+    size = samples_in(inputs) or 1
     lines = _Lines(network, size, places or {}, findings, gradients, states, seconds)
     return Listing(
         tuple(lines.of(course.stretches())), tuple(_modules(network, course, places or {}, findings, size))
     )
+
+
+def samples_in(inputs: Any) -> int:
+    """How many samples a batch (B, ...) has; 0 for what is none."""
+    if isinstance(inputs, nn.utils.rnn.PackedSequence):
+        return int(inputs.batch_sizes[0])
+    return next((len(t) for _, t in tree_tensors(inputs) if t.ndim), 0)
 
 
 def _calling(network: nn.Module, inputs: Any, spread: bool) -> Callable[[], Any]:

@@ -34,7 +34,7 @@ _HIDDEN = (SHAPING - _DROPOUT - {"cat", "stack", "pad"}) | {
     "half", "double", "bfloat16", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",
     "randn_like", "new_zeros", "new_ones", "new_full", "new_tensor", "new_empty", "broadcast_to", "ravel",
     "swapdims", "moveaxis", "split_with_sizes", "copy", "view_as_real", "view_as_complex", "diagonal",
-    "masked_select", "take_along_dim",
+    "masked_select", "take_along_dim", "pack_padded_sequence", "pad_packed_sequence", "pad_sequence",
 }  # fmt: skip
 _SAID = {
     "radd": "add", "iadd": "add", "isub": "sub", "rsub": "sub", "imul": "mul", "rmul": "mul", "idiv": "div",
