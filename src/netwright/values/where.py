@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -73,7 +74,9 @@ class Where:
         try:
             if len(text) > _LONGEST:
                 raise SyntaxError
-            tree = ast.parse(text.strip(), mode="eval").body
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of Python's, about how a text is escaped
+                tree = ast.parse(text.strip(), mode="eval").body
             _check(tree)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             shown = text if len(text) <= 80 else f"{text[:80]}…"

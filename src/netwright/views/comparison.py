@@ -136,7 +136,10 @@ def _both(left: int | None, right: int | None, said: Callable[[int | None], str]
 
 
 def _factor(left: Cost, right: Cost) -> str:
-    return f"×{right.seconds / left.seconds:.2g}" if left.seconds and right.seconds else ""
+    if not left.seconds or not right.seconds:
+        return ""
+    factor = right.seconds / left.seconds
+    return f"×{factor:.1f}" if 0.1 <= factor < 100 else f"×{factor:.2g}"
 
 
 def side_by_side(result: LookResult) -> RenderableType:
