@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from netwright.app.asking import examine, probe
-    from netwright.app.verbs import attributes, diagnose, improve, look, scan
+    from netwright.app.looking import look
+    from netwright.app.verbs import attributes, diagnose, improve, scan
     from netwright.catalogue import Needs, check, edit, idea
     from netwright.recipe import Data, Recipe, Training, load
     from netwright.runs import watch
@@ -17,7 +18,8 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "netwright.app.asking": ("examine", "probe"),
-    "netwright.app.verbs": ("attributes", "diagnose", "improve", "look", "scan"),
+    "netwright.app.looking": ("look",),
+    "netwright.app.verbs": ("attributes", "diagnose", "improve", "scan"),
     "netwright.catalogue": ("Needs", "check", "edit", "idea"),
     "netwright.recipe": ("Data", "Recipe", "Training", "load"),
     "netwright.runs": ("watch",),

@@ -129,6 +129,15 @@ def test_every_verb_answers_with_one_document(cli, file, tmp_path, arguments):
     assert "error" not in document
 
 
+def test_the_listing_is_filtered_sorted_and_compared_as_asked(cli, file):
+    path = file(SOUND + "other = nw.Recipe(data, lambda: nn.Sequential(network(), nn.ReLU()), how)\n")
+    code, document, _ = cli("look", f"{path}:recipe", "--where", "params > 0", "--sort", "flops", "--unfold")
+    assert (code, [x["kind"] for x in document["layers"]], document["hidden"]) == (0, ["Linear"], 1)
+    code, document, _ = cli("look", f"{path}:recipe", "--against", f"{path}:other")
+    told = [(p["left"], p["right"]) for p in document["against"]["pairs"]]
+    assert (code, told) == (0, [(0, 0), (1, 1), (None, 2)])
+
+
 def test_the_journal_lists_what_was_done_and_a_session_of_it(cli, file, tmp_path):
     path, held = file(SOUND), ["--journal", tmp_path / "j"]
     cli("diagnose", path, "--budget", "20 epochs", *held)
@@ -222,6 +231,10 @@ def test_a_training_that_raises_later_on_is_the_users_error_too(cli, file, tmp_p
         (("diagnose", "{}", "--device", "tpu"), "tpu"),
         (("look", "{}", "--weights", "nothing.pt"), "nothing.pt: no checkpoint there"),
         (("look", "{}", "--fail-on", "fatal"), "say note, warning, error or never"),
+        (("look", "{}", "--where", "dead >"), "--where 'dead >': cannot be read"),
+        (("look", "{}", "--sort", "colour"), "--sort colour: say one of parameters"),
+        (("look", "{}", "--depth", "0"), "--depth 0: say 1 or more"),
+        (("look", "{}", "--against", "{}:other"), "other is not defined; recipes there are recipe"),
         (("diagnose", "{}", "--fail-on", "fatal"), "say note, warning, error or never"),
         (("diagnose", "{}", "--mute", "input-scael=known"), "input-scael"),
         (("diagnose", "{}", "--with", "nothing.py"), "nothing.py: no such file"),

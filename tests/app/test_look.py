@@ -127,7 +127,13 @@ def test_a_network_that_raises_is_left_as_it_was():
 
 
 def test_looking_at_a_recipe_gives_the_same_twice(digits_recipe):
-    assert nw.look(digits_recipe).to_json() == nw.look(digits_recipe).to_json()
+    def document():
+        found = nw.look(digits_recipe).to_json()
+        for measured in (found["total"], *found["layers"]):
+            assert measured.pop("seconds") >= 0.0  # the one number that differs from time to time
+        return found
+
+    assert document() == document()
 
 
 def test_another_seed_shows_other_weights(digits_recipe):
@@ -156,3 +162,72 @@ def test_weights_are_named_as_what_is_shown(tmp_path, digits_recipe):
     result = nw.look(digits_recipe, weights=tmp_path / "mine.pt")
     assert result.run == f"{tmp_path / 'mine.pt'}, 4 tensors"
     assert result.layers[1].behaviour["std"] == 0.0
+
+
+class Mixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv1d(2, 3, 3), nn.Linear(3, 2)
+        self.head.requires_grad_(False)
+
+    def forward(self, x):
+        return self.head(self.conv(x).relu().mean(-1))
+
+
+def test_only_the_lines_that_were_asked_for_are_listed_and_the_total_stays():
+    network, inputs = Mixed(), torch.randn(4, 2, 9)
+    result = nw.look(network, inputs, where="frozen or conv")
+    assert [line.name for line in result.layers] == ["conv", "head"]
+    assert (result.hidden, result.where) == (2, "frozen or conv")
+    assert (result.total.layers, result.total.parameters, result.total.trainable) == (4, 29, 21)
+    assert "2 of 4 lines hidden" in str(result)
+
+
+def test_the_lines_are_sorted_by_what_was_asked_for():
+    result = nw.look(Mixed(), torch.randn(4, 2, 9), sort="flops")
+    assert [line.kind for line in result.layers] == ["Conv1d", "Linear", "relu", "mean"]
+    assert result.to_json()["sort"] == "flops"
+
+
+def test_time_is_measured_for_every_layer_and_function():
+    result = nw.look(Mixed(), torch.randn(4, 2, 9))
+    assert all(line.seconds > 0 for line in result.layers)
+    assert result.total.seconds == pytest.approx(sum(line.seconds for line in result.layers))
+
+
+def test_a_recipe_beside_another_shares_its_batch(digits_recipe):
+    other = nw.Recipe(digits_recipe.data, lambda: mlp(hidden=48), training())
+    result = nw.look(digits_recipe, against=other)
+    document = result.to_json()["against"]
+    assert document["pairs"][0]["changed"] == []
+    assert "output_shape" in document["pairs"][1]["changed"]
+    assert document["total"]["parameters"] == 64 * 48 + 48 + 48 * 10 + 10
+    assert "against" in str(result) and "<iframe" in result._repr_html_()
+
+
+def test_a_network_beside_another_takes_the_same_inputs():
+    result = nw.look(mlp(), torch.randn(4, 1, 8, 8), against=mlp(hidden=8), where="linear")
+    pairs = result.against.pairs
+    assert [(p.left, p.right) for p in pairs] == [(1, 1), (3, 3)]
+    assert result.hidden == 2
+
+
+def test_a_network_stands_beside_a_recipe(digits_recipe):
+    assert len(nw.look(digits_recipe, against=mlp(hidden=8)).against.layers) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"where": "conv and"}, "'conv and'"),
+        ({"sort": "colour"}, "say one of parameters"),
+        ({"depth": 0}, "say 1 or more"),
+        ({"against": mlp(), "sort": "flops"}, "leave out --sort and --depth"),
+    ],
+    ids=["where", "sort", "depth", "both"],
+)
+def test_a_wrong_wish_is_said_before_anything_runs(options, said):
+    network = mlp()
+    network.register_forward_pre_hook(lambda *_: pytest.fail("it ran"))
+    with pytest.raises(nw.UserError, match=said):
+        nw.look(network, torch.randn(4, 1, 8, 8), **options)

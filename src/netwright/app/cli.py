@@ -149,6 +149,21 @@ def look(
     partial: Annotated[
         bool, typer.Option("--partial", help="Load what fits of a checkpoint that does not.")
     ] = False,
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="EXPR", help="Only layers for which it holds, as in 'conv and dead>0.3'."),
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD", help="The largest first: parameters, flops, bytes, seconds, dead, …"),
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(metavar="N", help="Fold what lies deeper than N levels into its module.")
+    ] = None,
+    unfold: Annotated[bool, typer.Option("--unfold", help="Show every line, repeated blocks too.")] = False,
+    against: Annotated[
+        str | None, typer.Option(metavar="RECIPE", help="Another recipe, whose layers are shown beside.")
+    ] = None,
     json_: AsJson = False,
     seed: Seed = 0,
     device: Device = None,
@@ -159,11 +174,12 @@ def look(
     """List the network, a coloured line a layer: shapes, cost, behaviour, gradient, health."""
     with _surface(json_) as surface:
         _severity(fail_on)
-        from netwright.app import verbs
+        from netwright.app import looking
 
-        result = verbs.look(
+        result = looking.look(
             recipe, weights=weights, partial=partial, seed=seed, device=device, journal=journal,
-            extensions=tuple(with_ or ()),
+            extensions=tuple(with_ or ()), where=where, sort=sort, depth=depth, unfold=unfold,
+            against=against,
         )  # fmt: skip
         surface.show(result)
         surface.leave(result.findings, fail_on)

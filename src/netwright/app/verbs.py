@@ -1,5 +1,5 @@
-"""The verbs: `improve`, `diagnose`, `scan`, `look`, `attributes`; the command line and notebooks call these
-same functions."""
+"""The verbs `improve`, `diagnose`, `scan`, `attributes`: the command line and notebooks call these same
+functions. `look` has a file of its own."""
 
 from __future__ import annotations
 
@@ -8,26 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import torch
-from torch import nn
 
-from netwright import atlas, values
 from netwright import diagnosis as rooms
+from netwright import values
 from netwright.app.artefacts import write_network, write_report
 from netwright.app.overview import overview
-from netwright.app.results import AttributesResult, DiagnoseResult, ImproveResult, LookResult, ScanResult
-from netwright.app.work import OnEvent, Work, device_for, fold, journal_folder, now, working
+from netwright.app.results import AttributesResult, DiagnoseResult, ImproveResult, ScanResult
+from netwright.app.work import OnEvent, Work, fold, journal_folder, now, opened, working
 from netwright.catalogue import Catalogue
 from netwright.diagnosis import THRESHOLD
 from netwright.ideas.situation import Situation, repairs_of
 from netwright.improvement import Improvement
 from netwright.improvement import improve as improve_events
 from netwright.journal import Journal
-from netwright.recipe import Recipe, load, user_code
+from netwright.recipe import Recipe, user_code
 from netwright.recipe.changes import changes_of
-from netwright.recipe.weights import load_into
-from netwright.runs import Evidence, Run, outputs_of
-from netwright.runs.batch import first_batch
+from netwright.runs import Evidence, Run
 from netwright.runs.watch import Trace
 from netwright.values import Budget, Finding, Spent, UserError, to_json
 
@@ -54,7 +50,7 @@ def improve(
     with a reason. An improvement that was interrupted goes on where it was when called again. Raises
     `UserError` and `UserCodeError`.
     """
-    recipe = _opened(recipe, extensions)
+    recipe = opened(recipe, extensions)
     limit = Budget.parse(budget)
     arguments = {"budget": str(limit), "seed": seed, "test": test, "muted": sorted(muted or {})}
     with working(
@@ -136,7 +132,7 @@ def plan(
 ) -> values.Plan:
     """What `improve` would do with this budget; takes twenty steps to see what a training costs, and stops
     there."""
-    recipe = _opened(recipe, extensions)
+    recipe = opened(recipe, extensions)
     limit = Budget.parse(budget)
     with working("plan", recipe, limit, {}, seed, device, journal, extensions, None) as work:
         events = rooms.diagnose(recipe, work.tools, lambda evidence, findings: lambda cause: [])
@@ -175,7 +171,7 @@ def diagnose(
     """
     if isinstance(target, Trace):
         return _diagnose_trace(target, muted or {})
-    recipe = _opened(target, extensions)
+    recipe = opened(target, extensions)
     limit = Budget.parse(SHORTEST if budget is None else budget)
     with working(
         "diagnose",
@@ -253,7 +249,7 @@ def _diagnose_trace(trace: Trace, muted: dict[str, str]) -> DiagnoseResult:
 
 def scan(recipe: Recipe | str, *, extensions: tuple[str, ...] = (), device: str | None = None) -> ScanResult:
     """Patterns in the data that help or block training; trains nothing."""
-    recipe = _opened(recipe, extensions)
+    recipe = opened(recipe, extensions)
     began = time.perf_counter()
     with user_code(recipe.display_name):
         _, found = rooms.scan(recipe, (recipe.catalogue or Catalogue.collect()).checks.values())
@@ -273,104 +269,9 @@ def scan(recipe: Recipe | str, *, extensions: tuple[str, ...] = (), device: str 
     return ScanResult(about.data, patterns, Spent(time.perf_counter() - began), recipe.data.parts.notes)
 
 
-def look(
-    target: Recipe | str | nn.Module,
-    inputs: Any = None,
-    *,
-    weights: str | Path | None = None,
-    partial: bool = False,
-    seed: int = 0,
-    device: str | None = None,
-    journal: str | Path | None = None,
-    extensions: tuple[str, ...] = (),
-) -> LookResult:
-    """The listing: one line a layer with shape, parameters, FLOPs, share of zeros, gradient scale and health.
-
-    Of a recipe it shows `weights`, else the journal's best finished run, else the seed's initial weights, and
-    trains nothing. Of a network it needs `inputs`, a batch (B, ...), and changes nothing in it.
-    """
-    if isinstance(target, nn.Module):
-        if inputs is None:
-            raise UserError("look: a network needs inputs; nw.look(network, batch)")
-        with user_code(type(target).__name__):
-            lines = atlas.listing(target, inputs)
-        return LookResult(type(target).__name__, "as it is", lines, _size(inputs))
-    recipe = _opened(target, extensions)
-    where = device_for(device)
-    with user_code(recipe.display_name):
-        network, places = recipe.build_with_places(seed)
-        static = rooms.static_evidence(recipe, where)
-    run, notes = _weights_of(recipe, network, weights, partial, seed, journal, where)
-    error = static[0].batch.error if static[0].batch else None
-    checks = (recipe.catalogue or Catalogue.collect()).checks.values()
-    ranking = rooms.rank(f for f in rooms.examine(static, checks) if isinstance(f, Finding))
-    if error is not None and not ranking.findings:
-        raise rooms.unexplained(static[0], error)
-    batch_inputs, targets = first_batch(recipe, seed)
-    inputs = batch_inputs if inputs is None else inputs
-    network.to(where)
-
-    def backward(outputs: Any) -> torch.Tensor:
-        return recipe.settings.make_loss()(outputs_of(outputs), targets.to(where))
-
-    differentiable = recipe.settings.step is None and error is None and inputs is batch_inputs
-    with user_code(recipe.display_name):
-        from netwright.recipe import tree_map
-
-        moved = tree_map(lambda t: t.to(where), inputs)
-        try:
-            lines = atlas.listing(
-                network,
-                moved,
-                backward=backward if differentiable else None,
-                places=places,
-                findings=ranking.findings,
-            )
-        except Exception:
-            if error is None:
-                raise
-            lines = ()  # a patient whose forward fails: its findings are the answer
-            notes = (*notes, "the network cannot be run as it is, so there are no layers to list")
-    return LookResult(recipe.display_name, run, lines, _size(inputs), ranking.findings, notes)
-
-
-def _weights_of(
-    recipe: Recipe,
-    network: nn.Module,
-    weights: str | Path | None,
-    partial: bool,
-    seed: int,
-    journal: str | Path | None,
-    device: str,
-) -> tuple[str, tuple[str, ...]]:
-    """Fill the network with the weights that DESIGN names and say which run they are of."""
-    if weights is not None:
-        filled = load_into(network, weights, partial=partial)
-        return f"{weights}, {len(filled)} tensors", ()
-    folder = journal_folder(recipe, journal)
-    if (folder / "journal.db").is_file():
-        with Journal.open(folder) as opened:
-            finished = [
-                (run["scores"].get("val"), run["key"])
-                for run in opened.runs(recipe.fingerprint)
-                if run["scores"].get("val") is not None and opened.weights(run["key"]) is not None
-            ]
-            if finished:
-                score, key = max(finished)
-                path = opened.weights(key)
-                assert path is not None
-                load_into(network, path)
-                return f"run {key}, validation {score:.3g}", ()
-    if recipe.start is not None:
-        return f"untrained, start {recipe.start}", ()
-    return f"untrained, seed {seed}", (
-        "no finished run of this recipe is in the journal: these are initial weights",
-    )
-
-
 def attributes(recipe: Recipe | str, *, extensions: tuple[str, ...] = ()) -> AttributesResult:
     """Every attribute of a recipe with its value and the line where it is set."""
-    recipe = _opened(recipe, extensions)
+    recipe = opened(recipe, extensions)
     with user_code(recipe.display_name):
         return AttributesResult(recipe.display_name, recipe.attributes())
 
@@ -379,24 +280,16 @@ def history(
     recipe: Recipe | str, *, session: int | None = None, journal: str | Path | None = None
 ) -> list[dict[str, Any]]:
     """The sessions of the journal beside a recipe, newest first; or every event of one, as JSON."""
-    folder = journal_folder(_opened(recipe, ()), journal)
+    folder = journal_folder(opened(recipe, ()), journal)
     if not (folder / "journal.db").is_file():
         raise UserError(f"{folder}: no journal there yet; netwright improve makes one")
-    with Journal.open(folder) as opened:
-        sessions = opened.sessions()
+    with Journal.open(folder) as store:
+        sessions = store.sessions()
         if session is None:
             return sessions
         if session not in [row["id"] for row in sessions]:
             raise UserError(f"{folder}: no session {session} in the journal; there are {len(sessions)}")
-        return [{"event": type(event).__name__, **to_json(event)} for event in opened.events(session)]
-
-
-def _opened(recipe: Recipe | str, extensions: tuple[str, ...]) -> Recipe:
-    if isinstance(recipe, str):
-        return load(recipe, extensions=extensions)
-    if not isinstance(recipe, Recipe):
-        raise UserError(f"a {type(recipe).__name__} is no recipe; give nw.Recipe(...), FILE or FILE:NAME")
-    return recipe
+        return [{"event": type(event).__name__, **to_json(event)} for event in store.events(session)]
 
 
 def _means(runs: tuple[Run, ...]) -> dict[str, float | None]:
@@ -427,9 +320,3 @@ def _curves(runs: tuple[Run, ...], label: str) -> tuple[values.Curve, ...]:
     return tuple(
         values.Curve(label, r.seed, plain(r.epoch_loss), plain(r.val_loss), plain(r.val_score)) for r in runs
     )
-
-
-def _size(inputs: Any) -> int:
-    from netwright.recipe import tree_tensors
-
-    return next((len(t) for _, t in tree_tensors(inputs)), 0)

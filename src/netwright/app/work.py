@@ -18,7 +18,7 @@ from netwright.app.remembering import RememberingEngine
 from netwright.catalogue import Catalogue
 from netwright.diagnosis import Tools
 from netwright.journal import Journal
-from netwright.recipe import Recipe, user_code
+from netwright.recipe import Recipe, load, user_code
 from netwright.runs import Clocks
 from netwright.trials import Engine, InlineEngine, LocalEngine, Meter, Seeds
 from netwright.values import Budget, Spent, UserError
@@ -170,3 +170,12 @@ def fold(
 
 def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def opened(recipe: Recipe | str, extensions: tuple[str, ...]) -> Recipe:
+    """The recipe, loaded where its name is given."""
+    if isinstance(recipe, str):
+        return load(recipe, extensions=extensions)
+    if not isinstance(recipe, Recipe):
+        raise UserError(f"a {type(recipe).__name__} is no recipe; give nw.Recipe(...), FILE or FILE:NAME")
+    return recipe

@@ -6,6 +6,7 @@ In come recipes and seeds, out go events and frozen `Run`s; layers are captured 
 
 from netwright.runs.batch import examine_start
 from netwright.runs.calls import BOUNDED, RECTIFIERS
+from netwright.runs.course import Course, Stretch
 from netwright.runs.evidence import (
     BatchError,
     BatchEvidence,
@@ -34,6 +35,7 @@ __all__ = [
     "BatchEvidence",
     "Clocks",
     "Copy",
+    "Course",
     "DataEvidence",
     "Evidence",
     "LayerState",
@@ -48,6 +50,7 @@ __all__ = [
     "Recorder",
     "Run",
     "SimpleModels",
+    "Stretch",
     "Tap",
     "Trace",
     "data_evidence",

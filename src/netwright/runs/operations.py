@@ -272,14 +272,14 @@ class Recorder(TorchFunctionMode):
             result = func(*args, **kwargs)
         except Exception:
             if name in LOSS_NAMES:  # what was asked for is known, though it could not be answered
-                self._calls.append(Operation(name, self._stack[-1], _user_line(), reads, -1, (), nth=nth))
+                self._calls.append(Operation(name, self._stack[-1], user_line(), reads, -1, (), nth=nth))
             raise
         made = _tensors(args[:1]) if name == "setitem" else _tensors(result)
         if not made and (tracked or reads) and name in LEAVING:
-            self._calls.append(Operation(name, self._stack[-1], _user_line(), reads, -1, (), cuts=tracked))
+            self._calls.append(Operation(name, self._stack[-1], user_line(), reads, -1, (), cuts=tracked))
         if made and (reads or parameters):
             settings = _settings(name, func, args, kwargs)
-            place = _user_line()
+            place = user_line()
             hidden = any(
                 isinstance(t, nn.Parameter) and id(t) not in self._parameters and t.requires_grad
                 for t in given
@@ -387,7 +387,7 @@ def _settings(name: str, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, 
 _TORCH = str(Path(torch.__file__).resolve().parent)
 
 
-def _user_line() -> Birthplace:
+def user_line() -> Birthplace:
     """The innermost frame of the user's between torch's and ours; none where a layer was called by torch
     alone."""
     frame = inspect.currentframe()

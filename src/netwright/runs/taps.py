@@ -6,15 +6,15 @@ together at the end, so that a step which is not tapped pays nothing and a tappe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+import attrs
 import torch
 from attrs import frozen
 from torch import Tensor, nn
 
 from netwright.recipe.edits import SATURATING
-from netwright.runs.listening import Listener, Spot, first_tensor
+from netwright.runs.listening import Listener, Spot, first_tensor, unrecorded
 
 STATISTICS = ("mean", "std", "zeros", "dead", "saturated", "gradient", "input_mean", "input_std")
 BINS = 16
@@ -61,7 +61,7 @@ class Tap:
         self.only_differentiable = only_differentiable
         self._listener = Listener(network, self._heard)
         self._order: list[str] = []
-        self._seen: dict[str, tuple[nn.Module, tuple[int, ...] | None, tuple[int, ...]]] = {}
+        self._seen: dict[str, LayerState] = {}
         self._values: dict[str, dict[str, Tensor]] = {}
         self._bins: dict[str, Tensor] = {}
 
@@ -73,33 +73,60 @@ class Tap:
         self._listener.__exit__(*raised)
 
     def _heard(self, spot: Spot, arguments: tuple[Any, ...], result: Any) -> None:
-        output = first_tensor(result)
-        name, module = spot.name, spot.module
-        if output is None or module is None or (self.only_differentiable and not torch.is_grad_enabled()):
+        module = spot.module
+        if module is None:
+            return
+        ends: tuple[float, float] | None = None
+        if isinstance(module, SATURATING):
+            ends = (0.0, 1.0) if isinstance(module, (nn.Sigmoid, nn.Hardsigmoid)) else (-1.0, 1.0)
+        weighted = any(True for _ in module.parameters(recurse=False))
+        state = self._seen.get(spot.name) or LayerState(
+            spot.name,
+            spot.kind,
+            None,
+            None,
+            sum(p.numel() for p in module.parameters()),
+            rectifier=isinstance(module, _RECTIFIERS),
+        )
+        self.note(state, arguments, result, ends=ends, weighted=weighted)
+
+    def note(
+        self,
+        state: LayerState,
+        arguments: Any,
+        result: Any,
+        *,
+        ends: tuple[float, float] | None = None,
+        weighted: bool = False,
+    ) -> None:
+        """The statistics of what `state` names made of its arguments; its shapes are filled in here. `ends`
+        are those of a bounded activation's range."""
+        output, name = first_tensor(result), state.name
+        if output is None or (self.only_differentiable and not torch.is_grad_enabled()):
             return
         given = first_tensor(arguments)
         if name not in self._seen:
             self._order.append(name)
-        self._seen[name] = (module, tuple(given.shape) if given is not None else None, tuple(output.shape))
+        self._seen[name] = attrs.evolve(
+            state,
+            input_shape=tuple(given.shape) if given is not None else None,
+            output_shape=tuple(output.shape),
+        )
         values = self._values[name] = {}
-        with torch.no_grad():
+        with torch.no_grad(), unrecorded():
             floating = output.detach()
-            if floating.is_floating_point():
+            if floating.is_floating_point() and floating.numel():
                 floating = floating.float()
                 values["mean"], values["std"] = _mean_and_std(floating)
-                if isinstance(module, _RECTIFIERS):
+                if state.rectifier:
                     values["zeros"] = 1 - (floating != 0).sum() / floating.numel()
                     alive = fires_by_unit(floating)
                     values["dead"] = 1 - alive.sum() / alive.numel()
-                elif isinstance(module, SATURATING):
-                    values["saturated"] = _saturated(module, floating)
+                elif ends is not None:
+                    values["saturated"] = _saturated(floating, *ends)
                 if self.histograms:
-                    self._bins[name] = torch.histc(floating[torch.isfinite(floating)], BINS)
-            if (
-                given is not None
-                and given.is_floating_point()
-                and any(True for _ in module.parameters(recurse=False))
-            ):
+                    self._bins[name] = _histogram(floating)
+            if weighted and given is not None and given.is_floating_point():
                 values["input_mean"], values["input_std"] = _mean_and_std(given.detach().float())
         if output.requires_grad:
             size = len(output) if output.ndim else 1
@@ -113,21 +140,9 @@ class Tap:
         for (name, key, _), number in zip(flat, numbers, strict=True):
             found[name][key] = number
         bins = {n: tuple(int(c) for c in counts.tolist()) for n, counts in self._bins.items() if counts.any()}
-        return tuple(self._state(name, found[name], bins) for name in self._order)
-
-    def _state(
-        self, name: str, found: Mapping[str, float], bins: Mapping[str, tuple[int, ...]]
-    ) -> LayerState:
-        module, given, made = self._seen[name]
-        return LayerState(
-            name,
-            type(module).__name__,
-            given,
-            made,
-            sum(p.numel() for p in module.parameters()),
-            rectifier=isinstance(module, _RECTIFIERS),
-            histogram=bins.get(name),
-            **{key: found.get(key) for key in STATISTICS},
+        return tuple(
+            attrs.evolve(self._seen[n], histogram=bins.get(n), **{k: found[n].get(k) for k in STATISTICS})
+            for n in self._order
         )
 
 
@@ -153,7 +168,12 @@ def fires_by_unit(values: Tensor) -> Tensor:
     return (flat.amax(0) != 0) | (flat.amin(0) != 0)
 
 
-def _saturated(module: nn.Module, values: Tensor) -> Tensor:
-    low, high = (0.0, 1.0) if isinstance(module, (nn.Sigmoid, nn.Hardsigmoid)) else (-1.0, 1.0)
+def _saturated(values: Tensor, low: float, high: float) -> Tensor:
     edge = 0.02 * (high - low)
     return ((values < low + edge) | (values > high - edge)).float().mean()
+
+
+def _histogram(values: Tensor) -> Tensor:
+    """Counts (BINS,) of the values that are finite."""
+    finite = torch.isfinite(values)
+    return torch.histc(values if bool(finite.all()) else values[finite], BINS)

@@ -33,6 +33,7 @@ from netwright.values.atlas_looks import (
     unit_look,
 )
 from netwright.values.budget import Budget, Plan, duration
+from netwright.values.comparison import Comparison, Pair, compared
 from netwright.values.edit import Edit
 from netwright.values.errors import JournalError, NetwrightError, UserCodeError, UserError
 from netwright.values.events import (
@@ -56,7 +57,9 @@ from netwright.values.events import (
     TrialEnded,
 )
 from netwright.values.finding import Finding, Status
+from netwright.values.folding import Row, flat_rows, folded_rows
 from netwright.values.json import from_json, to_json
+from netwright.values.layers import Cost, LayerLine, ModuleLine, cost
 from netwright.values.place import Attribute, Place
 from netwright.values.results import (
     AttributesResult,
@@ -64,7 +67,6 @@ from netwright.values.results import (
     Curve,
     DiagnoseResult,
     ImproveResult,
-    LayerLine,
     LookResult,
     MetricName,
     Overview,
@@ -74,6 +76,7 @@ from netwright.values.results import (
     TestEffect,
 )
 from netwright.values.verdict import Verdict, Word
+from netwright.values.where import Where, sorted_by
 
 __all__ = [
     "Atlas",
@@ -86,7 +89,9 @@ __all__ = [
     "Budget",
     "Change",
     "CheckSkipped",
+    "Comparison",
     "ConfirmationEnded",
+    "Cost",
     "Curve",
     "Detail",
     "DetailKind",
@@ -109,16 +114,19 @@ __all__ = [
     "LayerLook",
     "LookResult",
     "MetricName",
+    "ModuleLine",
     "Moment",
     "NetwrightError",
     "Note",
     "Overview",
+    "Pair",
     "Pattern",
     "Place",
     "Plan",
     "PlanMade",
     "ProbeResult",
     "RoundEnded",
+    "Row",
     "RunEnded",
     "RunFailed",
     "RunStarted",
@@ -138,13 +146,19 @@ __all__ = [
     "UserCodeError",
     "UserError",
     "Verdict",
+    "Where",
     "Word",
+    "compared",
+    "cost",
     "difference",
     "duration",
+    "flat_rows",
+    "folded_rows",
     "from_json",
     "input_look",
     "layer_look",
     "share_right",
+    "sorted_by",
     "to_json",
     "unit_look",
 ]

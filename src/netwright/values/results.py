@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
+from netwright.values.comparison import Comparison
 from netwright.values.edit import Edit
 from netwright.values.events import Spent
 from netwright.values.finding import Finding
+from netwright.values.layers import Cost, LayerLine, ModuleLine
 from netwright.values.place import Attribute
 from netwright.values.verdict import Verdict
 
@@ -171,29 +173,13 @@ class ScanResult:
 
 
 @frozen
-class LayerLine:
-    """One layer of the listing. Shapes without the batch, `flops` of one sample's forward pass (multiply and
-    add count apart); in `behaviour`: `zeros` and `saturated` shares, `mean`, `std`, `histogram` (16
-    counts) and `gradient`, the norm of the weight's gradient relative to the weight; `None` where there is
-    nothing to measure."""
-
-    name: str
-    kind: str
-    depth: int
-    input_shape: tuple[int, ...] | None
-    output_shape: tuple[int, ...] | None
-    parameters: int
-    flops: int | None
-    trainable: bool | None
-    file: str | None
-    line: int | None
-    behaviour: Mapping[str, Any]
-    findings: tuple[str, ...] = ()
-
-
-@frozen
 class LookResult:
-    """The listing of a network, in execution order."""
+    """The listing of a network, in execution order; of what `where` leaves, sorted by `sort` where they were
+    given.
+
+    `modules` are those with layers inside; `total` is of the whole network, `hidden` counts the lines that
+    `where` left out. `depth` and `unfold` say how it is shown.
+    """
 
     name: str
     run: str
@@ -201,6 +187,14 @@ class LookResult:
     inputs: int
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+    modules: tuple[ModuleLine, ...] = ()
+    total: Cost | None = None
+    hidden: int = 0
+    where: str = ""
+    sort: str = ""
+    depth: int | None = None
+    unfold: bool = False
+    against: Comparison | None = None
 
 
 @frozen

@@ -103,10 +103,24 @@ class Columns:
         for n in range(len(self.rows[0]) if self.rows else 0):
             cells = [row[n] for row in self.rows]
             longest = max(cell.cell_len for cell in cells)
-            word = max((len(word) for cell in cells for word in cell.plain.split()), default=0)
-            least = max(self.wrap[n], min(word, WIDEST // 2)) if n in self.wrap else longest
+            least = longest
+            if n in self.wrap:
+                word = max((len(word) for cell in cells for word in cell.plain.split()), default=0)
+                least = max(self.wrap[n], min(word, WIDEST // 2))
             bounds.append((min(least, longest), longest))
         return bounds
+
+    def _line(self, row: Sequence[Text], widths: Sequence[int]) -> Text:
+        """A row where nothing wraps; rich's own table takes ten times as long."""
+        line = Text(no_wrap=True, overflow="ignore")
+        for n, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            gap = " " * (width - cell.cell_len)
+            line.append(" " * self.gap if n else "")
+            if n in self.right:
+                line.append(gap).append_text(cell)
+            else:
+                line.append_text(cell).append(gap)
+        return line
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         bounds = self._bounds()
@@ -115,7 +129,11 @@ class Columns:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         bounds = self._bounds()
-        spare = options.max_width - self.__rich_measure__(console, options).minimum
+        least = sum(least for least, _ in bounds) + self.gap * max(0, len(bounds) - 1)
+        spare = options.max_width - least
+        if sum(most for _, most in bounds) + self.gap * max(0, len(bounds) - 1) <= options.max_width:
+            yield from (self._line(row, [most for _, most in bounds]) for row in self.rows)
+            return
         grid = Table.grid(padding=(0, self.gap, 0, 0))
         for n, (least, most) in enumerate(bounds):
             given = max(0, min(spare, most - least))

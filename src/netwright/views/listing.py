@@ -1,40 +1,66 @@
-"""The listing: a coloured line a layer with shapes, cost, health and behaviour."""
+"""The listing: a coloured line a layer with shapes, cost, health and behaviour, indented by module."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from netwright.values import Finding, LayerLine, LookResult
+from netwright.values import Finding, LookResult
 from netwright.views import words
+from netwright.views.comparison import side_by_side
 from netwright.views.layout import Fitting, blank, bullet, columns, group, indented, joined, narrow, row, text
+from netwright.views.rows import Shown, hidden_words, shown_rows, total_of, total_words
 
-_WIDEST = 120
-_DEEPEST = 4  # levels of the module tree that are indented
-_HEAD = ("layer", "in → out", "params", "MFLOP", "zero", "behaviour", "gradient", "")
+_WIDEST = 160
+_DEEPEST = 6  # levels of the module tree that are indented
+_COLUMNS: Mapping[str, tuple[str, bool]] = {  # field: head, and whether it stands at the right
+    "shapes": ("in → out", False),
+    "parameters": ("params", True),
+    "megaflops": ("MFLOP", True),
+    "memory": ("mem", True),
+    "time": ("time", True),
+    "zeros": ("zero", True),
+    "behaviour": ("behaviour", False),
+    "gradient": ("gradient", True),
+}
+_LESS = frozenset(["memory", "time"])  # what a narrow window does without
+_ALWAYS = frozenset(["shapes", "parameters", "megaflops"])
 
 
 def listing(result: LookResult) -> RenderableType:
     """Layers in execution order; where a table does not fit the window, two lines a layer."""
-    known = {finding.id: finding for finding in result.findings}
-    top = min((layer.depth for layer in result.layers), default=0)
     lines: list[RenderableType | None] = [
         row(result.name, text(_where_from(result)))
         if len(result.name) < 10
         else joined([(result.name, "bold"), (_where_from(result), "")])
     ]
-    if result.layers:
+    if result.against is not None:
+        lines += [blank(), side_by_side(result)]
+    elif result.layers:
+        rows = shown_rows(result)
+        forms = [
+            lambda: _table(rows, frozenset(), True),
+            lambda: _table(rows, frozenset(), False),
+            lambda: _table(rows, _LESS, False),
+            lambda: _folded(rows),
+        ]
+        lines += [blank(), Fitting(forms)]
+    if result.against is None and (result.layers or result.hidden):
         lines.append(blank())
-        lines.append(Fitting([lambda: _table(result, known, top), lambda: _folded(result, known, top)]))
+        lines.append(row("total", joined([(part, "") for part in _total(result)], gap=" · ")))
     if result.notes:
         lines.append(blank())
         lines += [row("note", text(note)) for note in result.notes]
     for finding in result.findings:
         lines += [blank(), indented(_explained(finding))]
     return narrow(group(*lines), _WIDEST)
+
+
+def _total(result: LookResult) -> list[str]:
+    hidden = hidden_words(result)
+    return [*total_words(total_of(result), result.inputs), *([hidden] if hidden else [])]
 
 
 def _where_from(result: LookResult) -> str:
@@ -48,55 +74,52 @@ def _explained(finding: Finding) -> RenderableType:
     return bullet(words.COLOURS[words.tone(finding)], head)
 
 
-def layer_cells(layer: LayerLine) -> Mapping[str, str]:
-    """What a line says of a layer, as words; empty where there is nothing to measure."""
-    behaviour: Mapping[str, Any] = layer.behaviour
-    return {
-        "shapes": words.shapes(layer.input_shape, layer.output_shape),
-        "parameters": words.count(layer.parameters) if layer.parameters else "",
-        "megaflops": words.megaflops(layer.flops),
-        "zeros": words.share(behaviour.get("zeros")),
-        "behaviour": words.bars(behaviour.get("histogram")),
-        "gradient": words.exponent(behaviour.get("gradient")),
-    }
+def _health(shown: Shown) -> Text:
+    beside = words.clean(shown.beside)
+    if shown.tone is None:
+        return Text(beside, style="dim", overflow="fold")
+    mark = Text(words.MARK, style=words.COLOURS[shown.tone], overflow="fold")
+    return mark.append(f" {beside}") if beside else mark
 
 
-def layer_health(layer: LayerLine, known: Mapping[str, Finding]) -> tuple[words.Tone | None, str]:
-    """The tone of the layer's mark and what stands beside it; no tone where nothing can be said."""
-    if layer.findings:
-        ill = [known[f] for f in layer.findings if f in known]
-        causes = ", ".join(dict.fromkeys(known[f].cause if f in known else f for f in layer.findings))
-        return (words.tone(ill[0]) if ill else "warn"), causes
-    if layer.trainable is False and layer.parameters:
-        return "calm", "frozen"
-    return ("good", "") if not words.missing(layer.behaviour.get("gradient")) else (None, "")
-
-
-def _health(layer: LayerLine, known: Mapping[str, Finding]) -> Text:
-    tone, beside = layer_health(layer, known)
-    if tone is None:
-        return Text("")
-    mark = Text(words.MARK, style=words.COLOURS[tone], overflow="fold")
-    return mark.append(f" {words.clean(beside)}") if beside else mark
-
-
-def _named(layer: LayerLine, top: int) -> Text:
+def _named(shown: Shown) -> Text:
     """Kind as a keyword, name as an identifier, indented by the module tree."""
-    inset = "  " * min(layer.depth - top, _DEEPEST)
-    line = Text(inset, overflow="fold").append(words.clean(layer.kind), style="bold magenta")
-    return line.append(f" {words.clean(layer.name)}", style="blue") if layer.name else line
+    line = Text("  " * min(shown.level, _DEEPEST), overflow="fold")
+    line.append(words.clean(shown.kind), style="magenta" if shown.function else "bold magenta")
+    for part, style in ((shown.times, "bold"), (words.clean(shown.name), "blue")):
+        if part:
+            line.append(" " if line.plain.strip() else "").append(part, style=style)
+    return line
 
 
-def _table(result: LookResult, known: Mapping[str, Finding], top: int) -> RenderableType:
-    rows: list[list[Text]] = []
-    for layer in result.layers:
-        cells = [text(cell) for cell in layer_cells(layer).values()]
-        cells[4].stylize("cyan")
-        rows.append([_named(layer, top), *cells, _health(layer, known)])
-    return columns(rows, _HEAD, right={2, 3, 4, 6}, wrap={0: 24, 7: 14})
+def _cell(shown: Shown, name: str) -> Text:
+    """A number; those of a module are sums, and fainter."""
+    style = "cyan" if name == "behaviour" else "dim" if shown.head and name != "shapes" else ""
+    return text(getattr(shown, name), style)
 
 
-def _folded(result: LookResult, known: Mapping[str, Finding], top: int) -> RenderableType:
+def _table(rows: Sequence[Shown], without: frozenset[str], sources: bool) -> RenderableType:
+    names = [
+        name
+        for name in _COLUMNS
+        if name not in without and (name in _ALWAYS or any(getattr(r, name) for r in rows))
+    ]
+    table = [
+        [
+            _named(shown),
+            *(_cell(shown, name) for name in names),
+            _health(shown),
+            *([text(shown.source, "dim")] if sources else []),
+        ]
+        for shown in rows
+    ]
+    head = ["layer", *(_COLUMNS[name][0] for name in names), "", *([""] if sources else [])]
+    right = {n for n, name in enumerate(names, 1) if _COLUMNS[name][1]}
+    tight = {0: 24} if without else {}  # names break only where nothing more can be left out
+    return columns(table, head, right=right, wrap={**tight, len(names) + 1: 14})
+
+
+def _folded(rows: Sequence[Shown]) -> RenderableType:
     units = {
         "parameters": "{} params",
         "megaflops": "{} MFLOP",
@@ -104,15 +127,14 @@ def _folded(result: LookResult, known: Mapping[str, Finding], top: int) -> Rende
         "gradient": "gradient {}",
     }
     lines: list[RenderableType] = []
-    for layer in result.layers:
-        cells = layer_cells(layer)
-        lines.append(joined([_named(layer, top), (cells["shapes"], "")]))
+    for shown in rows:
+        lines.append(joined([_named(shown), (shown.shapes, "")]))
         parts: list[tuple[str, str] | Text] = [
             (units.get(name, "{}").format(cell), "cyan" if name == "behaviour" else "")
-            for name, cell in cells.items()
-            if cell and name != "shapes"
+            for name in _COLUMNS
+            if name != "shapes" and (cell := getattr(shown, name))
         ]
-        below = joined([*parts, _health(layer, known)], gap="  ")
+        below = joined([*parts, _health(shown)], gap="  ")
         if below.pieces:
-            lines.append(indented(below, 2 * min(layer.depth - top, _DEEPEST) + 2))
+            lines.append(indented(below, 2 * min(shown.level, _DEEPEST) + 2))
     return group(*lines)

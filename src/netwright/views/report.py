@@ -20,7 +20,8 @@ from netwright.values import (
     Verdict,
 )
 from netwright.views import charts, sentences, words
-from netwright.views.listing import layer_cells, layer_health
+from netwright.views.comparison import compared_rows, totals
+from netwright.views.rows import hidden_words, shown_rows, total_of, total_words
 
 T = TypeVar("T")
 
@@ -58,14 +59,16 @@ def diagnose_html(result: DiagnoseResult) -> str:
 
 def look_html(result: LookResult) -> str:
     """The listing of a network, as a page."""
-    known = {finding.id: finding for finding in result.findings}
-    top = min((layer.depth for layer in result.layers), default=0)
-    rows = []
-    for layer in result.layers:
-        tone, beside = layer_health(layer, known)
-        row = {"layer": layer, "depth": layer.depth - top, "tone": tone, "beside": beside}
-        rows.append({**row, **layer_cells(layer)})
-    return _page("look.html.j2", result=result, rows=rows)
+    rows = () if result.against else shown_rows(result)
+    return _page(
+        "look.html.j2",
+        result=result,
+        rows=rows,
+        total=total_words(total_of(result), result.inputs),
+        hidden=hidden_words(result),
+        compared=compared_rows(result) if result.against else (),
+        totals=totals(result) if result.against else (),
+    )
 
 
 def frame(html: str, height: int) -> str:

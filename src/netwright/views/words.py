@@ -138,6 +138,44 @@ def megaflops(flops: int | None) -> str:
     return "<0.01" if millions < 0.005 else f"{millions:,.{0 if millions >= 100 else 2}f}"
 
 
+def size(amount: int | None) -> str:
+    """Bytes: `512 B`, `16.4 kB`, `3.1 MB`; empty where they were not counted."""
+    if amount is None:
+        return ""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if amount >= scale:
+            return f"{amount / scale:,.{0 if amount >= 100 * scale else 1}f} {unit}"
+    return f"{amount} B"
+
+
+def moment(seconds: float | None) -> str:
+    """A short time: `8 µs`, `2.3 ms`, `1.2 s`; empty where it was not measured."""
+    if seconds is None or missing(seconds):
+        return ""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= 0.9995 * scale:
+            return f"{seconds / scale:,.{0 if seconds >= 100 * scale else 1}f} {unit}"
+    return f"{seconds * 1e6:.0f} µs"
+
+
+def shares(values: Sequence[float | None]) -> str:
+    """`61 %`, or `41–63 %` where they differ."""
+    known = [v for v in values if v is not None and not missing(v)]
+    if not known:
+        return ""
+    low, high = share(min(known)), share(max(known))
+    return low if low == high else f"{low.removesuffix(' %')}–{high}"
+
+
+def exponents(values: Sequence[float | None]) -> str:
+    """`1.1e-2`, or `1.1e-2…3.0e-2` where they differ."""
+    known = [v for v in values if v is not None and not missing(v)]
+    if not known:
+        return ""
+    low, high = exponent(min(known)), exponent(max(known))
+    return low if low == high else f"{low}…{high}"
+
+
 def bars(counts: Sequence[float] | None, width: int = 8) -> str:
     """A histogram in `width` characters; empty where there was nothing to count."""
     if not counts:

@@ -1,0 +1,224 @@
+"""The verb `look`: the listing of a recipe or of a network, all of it or what was asked for, alone or beside
+another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from netwright import atlas
+from netwright import diagnosis as rooms
+from netwright.app.results import LookResult
+from netwright.app.work import device_for, journal_folder, opened
+from netwright.catalogue import Catalogue
+from netwright.journal import Journal
+from netwright.recipe import Recipe, tree_map, tree_tensors, user_code
+from netwright.recipe.samples import as_tensor
+from netwright.recipe.source import layer_lines
+from netwright.recipe.weights import load_into
+from netwright.runs import outputs_of
+from netwright.runs.batch import first_batch
+from netwright.values import Comparison, Finding, UserError, Where, compared, cost, sorted_by
+
+
+def look(
+    target: Recipe | str | nn.Module,
+    inputs: Any = None,
+    *,
+    weights: str | Path | None = None,
+    partial: bool = False,
+    seed: int = 0,
+    device: str | None = None,
+    journal: str | Path | None = None,
+    extensions: tuple[str, ...] = (),
+    where: str | None = None,
+    sort: str | None = None,
+    depth: int | None = None,
+    unfold: bool = False,
+    against: Recipe | str | nn.Module | None = None,
+) -> LookResult:
+    """The listing: one line a layer with shape, parameters, FLOPs, memory, time, behaviour, gradient and
+    health.
+
+    Of a recipe it shows `weights`, else the journal's best finished run, else the seed's initial weights, and
+    trains nothing. Of a network it needs `inputs`, a batch (B, ...), a tuple of them or a dictionary by name,
+    and changes nothing in it. `where` leaves the lines for which an expression holds (`'conv and dead>0.3'`),
+    `sort` puts the largest of a field first, `depth` folds what lies deeper into its module, `unfold` shows
+    every line. `against` is another recipe, or a network that takes the same inputs, shown beside it.
+    """
+    chosen = Where.parse(where) if where is not None else None
+    if depth is not None and depth < 1:
+        raise UserError(f"--depth {depth}: say 1 or more, the levels of modules to show")
+    if sort is not None:
+        sorted_by((), sort)
+    if against is not None and (sort is not None or depth is not None):
+        raise UserError("--against lists the layers of both networks in order; leave out --sort and --depth")
+    given = (seed, device, journal, extensions)
+    result = _whole(target, inputs, weights, partial, *given)
+    if against is not None:
+        shown = inputs
+        if isinstance(against, nn.Module) and inputs is None and not isinstance(target, nn.Module):
+            shown = first_batch(opened(target, extensions), seed)[0]
+        other = _whole(against, shown, None, False, *given)
+        result = attrs.evolve(result, against=_comparison(result, other))
+    return _chosen(attrs.evolve(result, depth=depth, unfold=unfold), chosen, sort)
+
+
+def _chosen(result: LookResult, where: Where | None, sort: str | None) -> LookResult:
+    """What the expression leaves, in the order that was asked for."""
+    lines = result.layers
+    if where is not None and result.against is None:
+        lines = tuple(line for line in lines if where(line))
+    if sort is not None:
+        lines = sorted_by(lines, sort)
+    hidden, beside = len(result.layers) - len(lines), result.against
+    if where is not None and beside is not None:
+        pairs = tuple(
+            p
+            for p in beside.pairs
+            if (p.left is not None and where(result.layers[p.left]))
+            or (p.right is not None and where(beside.layers[p.right]))
+        )
+        hidden, beside = len(beside.pairs) - len(pairs), attrs.evolve(beside, pairs=pairs)
+    return attrs.evolve(
+        result,
+        layers=lines,
+        hidden=hidden,
+        where=where.text if where else "",
+        sort=sort or "",
+        against=beside,
+    )
+
+
+def _comparison(result: LookResult, other: LookResult) -> Comparison:
+    pairs = compared(result.layers, other.layers)
+    return Comparison(other.name, other.run, other.layers, cost(other.layers), pairs)
+
+
+def _whole(
+    target: Recipe | str | nn.Module,
+    inputs: Any,
+    weights: str | Path | None,
+    partial: bool,
+    seed: int,
+    device: str | None,
+    journal: str | Path | None,
+    extensions: tuple[str, ...],
+) -> LookResult:
+    """Every line of one network."""
+    if isinstance(target, nn.Module):
+        return _of_network(target, inputs)
+    recipe = opened(target, extensions)
+    where = device_for(device)
+    with user_code(recipe.display_name):
+        network, places = recipe.build_with_places(seed)
+        static = rooms.static_evidence(recipe, where)
+    run, notes = _weights_of(recipe, network, weights, partial, seed, journal, where)
+    error = static[0].batch.error if static[0].batch else None
+    checks = (recipe.catalogue or Catalogue.collect()).checks.values()
+    ranking = rooms.rank(f for f in rooms.examine(static, checks) if isinstance(f, Finding))
+    if error is not None and not ranking.findings:
+        raise rooms.unexplained(static[0], error)
+    batch_inputs, targets = first_batch(recipe, seed)
+    inputs = batch_inputs if inputs is None else inputs
+    network.to(where)
+
+    def backward(outputs: Any) -> torch.Tensor:
+        return recipe.settings.make_loss()(outputs_of(outputs), targets.to(where))
+
+    differentiable = recipe.settings.step is None and error is None and inputs is batch_inputs
+    found = atlas.Listing((), ())
+    with user_code(recipe.display_name):
+        moved = tree_map(lambda t: t.to(where), inputs)
+        try:
+            found = atlas.read(
+                network,
+                moved,
+                backward=backward if differentiable else None,
+                places=places,
+                findings=ranking.findings,
+                clock=time.perf_counter,
+            )
+        except Exception:
+            if error is None:
+                raise
+            # a patient whose forward fails: its findings are the answer
+            notes = (*notes, "the network cannot be run as it is, so there are no layers to list")
+    return LookResult(
+        recipe.display_name, run, found.lines, atlas.samples_in(inputs), ranking.findings, notes,
+        found.modules, cost(found.lines),
+    )  # fmt: skip
+
+
+def _of_network(network: nn.Module, inputs: Any) -> LookResult:
+    name = type(network).__name__
+    if inputs is None:
+        raise UserError("look: a network needs inputs; nw.look(network, batch)")
+    if any(is_lazy(p) for p in network.parameters()):
+        raise UserError(f"look: {name} has lazy layers without weights yet; call it on a batch once first")
+    if any(p.is_meta for p in network.parameters()):
+        raise UserError(f"look: {name} is on the meta device and holds no numbers; give it weights first")
+    inputs = _tensors(inputs)
+    if any(t.ndim and not len(t) for _, t in tree_tensors(inputs)):
+        raise UserError("look: the batch is empty; give one sample at least")
+    with user_code(name):
+        found = atlas.read(network, inputs, places=layer_lines(network), clock=time.perf_counter, spread=True)
+    return LookResult(
+        name,
+        "as it is",
+        found.lines,
+        atlas.samples_in(inputs),
+        modules=found.modules,
+        total=cost(found.lines),
+    )
+
+
+def _tensors(inputs: Any) -> Any:
+    """Arrays of NumPy as tensors, the rest as it is."""
+    if isinstance(inputs, np.ndarray):
+        return as_tensor(inputs, "inputs")
+    if type(inputs) in (tuple, list):
+        return type(inputs)(_tensors(value) for value in inputs)
+    return {k: _tensors(v) for k, v in inputs.items()} if isinstance(inputs, Mapping) else inputs
+
+
+def _weights_of(
+    recipe: Recipe,
+    network: nn.Module,
+    weights: str | Path | None,
+    partial: bool,
+    seed: int,
+    journal: str | Path | None,
+    device: str,
+) -> tuple[str, tuple[str, ...]]:
+    """Fill the network with the weights that DESIGN names and say which run they are of."""
+    if weights is not None:
+        filled = load_into(network, weights, partial=partial)
+        return f"{weights}, {len(filled)} tensors", ()
+    folder = journal_folder(recipe, journal)
+    if (folder / "journal.db").is_file():
+        with Journal.open(folder) as store:
+            finished = [
+                (run["scores"].get("val"), run["key"])
+                for run in store.runs(recipe.fingerprint)
+                if run["scores"].get("val") is not None and store.weights(run["key"]) is not None
+            ]
+            if finished:
+                score, key = max(finished)
+                path = store.weights(key)
+                assert path is not None
+                load_into(network, path)
+                return f"run {key}, validation {score:.3g}", ()
+    if recipe.start is not None:
+        return f"untrained, start {recipe.start}", ()
+    return f"untrained, seed {seed}", (
+        "no finished run of this recipe is in the journal: these are initial weights",
+    )
