@@ -63,8 +63,7 @@ export function drawGutter(context: CanvasRenderingContext2D, gutter: Gutter, pa
   const taken: number[] = [];
   const free = (y: number) => y > gutter.first - 2 && y < gutter.last + 2 && taken.every((other) => Math.abs(other - y) >= Math.min(APART, Math.max(tall, 12)));
   const right = gutter.width - 14;
-  const label = (line: number, said: string, x: number, colour: string, bold: boolean) => {
-    const y = middle(line);
+  const label = (line: number, said: string, x: number, colour: string, bold: boolean, y = middle(line)) => {
     if (!free(y)) return;
     taken.push(y);
     context.font = `${bold ? "600 " : ""}12px ${FONT}`;
@@ -76,7 +75,7 @@ export function drawGutter(context: CanvasRenderingContext2D, gutter: Gutter, pa
     const row = line && gutter.rows[line.rows[0] ?? 0];
     if (!line || !row) return;
     const level = line.module === null ? depth(row.parent) : depth(line.module) - 1;
-    const x = Math.min(inset, Math.max(0, level) * BRACKET) + 3;
+    const x = tall < APART ? inset + 3 : Math.min(inset, Math.max(0, level) * BRACKET) + 3;
     if (line.module !== null) label(index, `▸ ${line.module.split(".").pop() ?? ""} · ${line.rows.length} rows`, x, theme.soft, bold);
     else label(index, nameWithin(row), x, colour, bold);
   };
@@ -94,7 +93,7 @@ export function drawGutter(context: CanvasRenderingContext2D, gutter: Gutter, pa
     });
     for (const span of gutter.spans)
       if (gutter.top(span.last + 1) - gutter.top(span.first) >= APART)
-        label(span.first, span.module, Math.min(inset, (span.level + 1) * BRACKET) + 3, theme.soft, false);
+        label(span.first, span.module, inset + 3, theme.soft, span.level === 0, Math.max(gutter.top(span.first), gutter.first) + 6);
   }
   gutter.lines.forEach((line, index) => (line.module !== null || tall >= 12) && one(index, theme.ink, false));
   gutter.lines.forEach((_, index) => one(index, theme.faint, false));

@@ -78,6 +78,8 @@ details.nw-more { border: 0; padding: .3rem 0 0; } details.nw-more summary { fon
 .nw-line { display: inline-block; width: 1.7em; border-top: 3px solid; } .nw-line.nw-dashed { border-top-style: dashed; }
 .nw-band { display: inline-block; width: 1em; height: .8em; background: var(--line, #dde2ea); }
 .nw-editor { touch-action: none; cursor: crosshair; } .nw-state::before { content: "●"; padding-right: .45em; font-size: .8em; } .nw-state[data-state=running]::before { color: var(--good, #17764a); } .nw-state[data-state=paused]::before { content: "❙❙"; color: var(--warn, #8f5a00); } .nw-state[data-state=failed]::before { content: "×"; color: var(--bad, #b3261e); } .nw-state[data-state=ended]::before { content: "■"; color: var(--faint, #657085); }
+.nw-plain { font: inherit; font-size: .82rem; color: inherit; background: none; border: 0; padding: 0; text-align: left; } button.nw-plain { cursor: pointer; text-decoration: underline dotted var(--faint, #657085); text-underline-offset: .2em; }
+.nw-units { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); gap: .3rem 1.5rem; } .nw-unit .nw-tiles { margin: .15rem 0 .4rem; gap: .3rem; }
 .nw-error { color: var(--bad, #b3261e); }
 @media (prefers-reduced-motion: no-preference) { .nw-button, .nw-pattern, .nw-select { transition: border-color .12s; } }
 @media print { .nw-bar, .nw-help, .nw-more { display: none; } }
