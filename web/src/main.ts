@@ -6,16 +6,19 @@ import { embedded, NOBODY, Socket, type Source, socketAddress } from "./source";
 import { keepInAddress, Store, within } from "./store";
 import { addStyle } from "./style";
 import { atlas } from "./views/atlas";
+import { curves } from "./views/curves";
 import { data } from "./views/data";
 import { input } from "./views/input";
 import { layer } from "./views/layer";
 import { listing } from "./views/listing";
+import { live } from "./views/live";
 import { patterns } from "./views/patterns";
+import { trials } from "./views/trials";
 
 /** Builds a view into an element; what comes back takes it away again. */
 export type Mount = (element: HTMLElement, page: Page, store: Store, source: Source) => () => void;
 
-export const VIEWS: Readonly<Record<string, Mount>> = { atlas, patterns, input, layer, data, listing };
+export const VIEWS: Readonly<Record<string, Mount>> = { atlas, patterns, input, layer, data, listing, curves, trials, live };
 
 /** Mounts the views that stand in `root`; what comes back takes all of them away. */
 export function mountAll(root: ParentNode, page: Page, store: Store, source: Source = NOBODY): () => void {

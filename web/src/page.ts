@@ -97,6 +97,9 @@ export interface Inputs {
   thumbnails: { width: number; height: number; channels: 1 | 3; data: string } | null;
   /** A few words for an input that is no picture. */
   texts: string[] | null;
+  /** The numbers of a table's row or of a series, and the names of a table's columns: what the workbench can edit. */
+  values?: number[][] | null;
+  names?: string[] | null;
 }
 
 export interface Pattern {
@@ -226,7 +229,10 @@ export type Message =
     }
   | { type: "error"; message: string };
 
-/** From the page to the process that trains. */
+/**
+ * From the page to the process that trains. The values of an edited picture are those of its thumbnail, height × width
+ * × channels from 0 to 1; of a table or series they are as many as `Inputs.values` has.
+ */
 export type Command =
   | { type: "command"; command: "pause" | "resume" | "step" }
   | { type: "command"; command: "rewind"; epoch: number }

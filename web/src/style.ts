@@ -8,7 +8,7 @@ const CSS = `
 .nw-field, .nw-check { display: inline-flex; align-items: center; gap: .45rem; min-width: 0; }
 .nw-field > span:first-child, .nw-check, .nw-meaning, .nw-note, .nw-help, .nw-empty { color: var(--soft, #4a5468); }
 .nw-field output { font-variant-numeric: tabular-nums; min-width: 4.5em; }
-.nw-field input[type=range] { width: 9rem; }
+.nw-field input[type=range] { width: 7rem; } .nw-field[hidden] { display: none; }
 .nw-select, .nw-button, .nw-text { font: inherit; color: var(--ink, #1b2230); background: var(--paper, #fff); border: 1px solid var(--line, #dde2ea); border-radius: 6px; padding: .22rem .55rem; min-height: 1.95rem; max-width: 100%; }
 .nw-select { padding-right: .3rem; } .nw-text { min-width: 0; }
 .nw-button { cursor: pointer; } .nw-button:hover:not(:disabled), .nw-select:hover { border-color: var(--faint, #657085); }

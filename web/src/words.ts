@@ -104,3 +104,15 @@ export function listed(parts: readonly string[], most = 8): string {
   if (parts.length < 2) return parts[0] ?? "none";
   return `${parts.slice(0, -1).join(", ")} and ${parts[parts.length - 1]}`;
 }
+
+/** How many decimals tell these numbers apart: two for scores, more for what lies closer together. */
+export function decimals(...values: readonly (Maybe | undefined)[]): number {
+  const known = values.filter(finite);
+  if (!known.length) return 2;
+  const largest = Math.max(...known.map(Math.abs));
+  const spread = Math.max(...known) - Math.min(...known);
+  if (largest >= 1000) return 0;
+  const apart = spread > 0 ? spread : largest;
+  const needed = apart > 0 ? Math.ceil(-Math.log10(apart) - 0.05) : 0;
+  return Math.min(6, Math.max(largest >= 100 ? 1 : 2, needed));
+}

@@ -201,7 +201,7 @@ function draw(context: CanvasRenderingContext2D, atlas: Atlas, by: By, places: r
   places.forEach(([x, y], n) => {
     const label = labels?.[n] ?? null;
     const value = by === "loss" ? losses?.[n] : atlas.depths?.[n];
-    context.globalAlpha = chosen.size && !chosen.has(n) ? 0.22 : 0.9;
+    context.globalAlpha = chosen.size > 1 && !chosen.has(n) ? 0.22 : 0.9;
     if (by === "depth" && finite(value) && value < 0) return text(context, "×", x, y, t.bad, "center");
     context.fillStyle = by === "class" ? (label === null ? t.faint : css(category(label, t.dark))) : finite(value) ? css(pale(part(value))) : t.faint;
     context.beginPath();

@@ -80,6 +80,7 @@ export function listing(element: HTMLElement, page: Page, store: Store): () => v
   const mark = onFrame(() => {
     const chosen = chosenLayers(page, store);
     lines.forEach((one, index) => one.setAttribute("aria-selected", String(chosen.has(index))));
+    if (chosen.size === 1) reveal(lines[[...chosen][0] as number]);
   });
   fill();
   mark();
@@ -92,6 +93,15 @@ export function listing(element: HTMLElement, page: Page, store: Store): () => v
     if (changed.has("rows") || changed.has("layer")) mark();
   }));
   return () => leaving.all();
+}
+
+/** Scrolls the table, never the page. */
+function reveal(line: HTMLElement | undefined): void {
+  const box = line?.closest<HTMLElement>(".nw-tall");
+  if (!line || !box || !line.isConnected) return;
+  const [above, below] = [line.offsetTop - 36, line.offsetTop + line.offsetHeight];
+  if (above < box.scrollTop) box.scrollTop = above;
+  else if (below > box.scrollTop + box.clientHeight) box.scrollTop = below - box.clientHeight;
 }
 
 function chosenLayers(page: Page, store: Store): Set<number> {
