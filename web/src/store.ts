@@ -115,7 +115,7 @@ export function read(fragment: string): Selection {
     moment: whole("moment"),
     against: whole("against"),
     step: whole("step"),
-    statistic: statistic ? decoded(statistic) : null,
+    statistic: decoded(statistic ?? "") || null,
     zoom: zoom.length === 4 && left >= 0 && right > left && top >= 0 && bottom > top ? { left, right, top, bottom } : null,
     folded: (said.get("folded") ?? "").split(",").map(decoded).filter((module) => module !== ""),
   };
