@@ -42,7 +42,11 @@ function decadeTicks(low: number, high: number, most: number): number[] {
     const tick = 10 ** n;
     if (tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9)) found.push(tick);
   }
-  return found.length > 1 ? found : [low, high];
+  if (found.length > 1 && found.length <= most + 1) return found;
+  if (found.length > 1) return found.filter((_, n) => n % 2 === 0);
+  // Within a decade: 1, 2, 5 and so on, else the ends.
+  const inner = [first, first + 1, first + 2].flatMap((n) => [1, 2, 5].map((digit) => digit * 10 ** n)).filter((tick) => tick >= low && tick <= high);
+  return inner.length > 1 ? inner : [low, high];
 }
 
 export function roundTicks(low: number, high: number, most = 5): number[] {

@@ -11,7 +11,7 @@ import { colourOf, exact, type Painted, paintedMap } from "./map";
 import type { Atlas, Page } from "./page";
 import { fitting, FONT, line, ratio, sheet, text, theme, type Theme } from "./plot";
 import { type Shown, shown } from "./shown";
-import type { Selection, Store, Zoom } from "./store";
+import type { Store, Zoom } from "./store";
 import { fitted, moved, showing, whole, zoomed } from "./window";
 import { valueWords } from "./cellwords";
 
@@ -324,7 +324,6 @@ export class Chart {
     if (!context) return;
     const t = theme();
     const { rows, inputs } = this.store.now;
-    const bottom = HEADER + this.mapHeight;
     context.save();
     context.beginPath();
     context.rect(this.gutterWidth - 5, HEADER - 8, this.mapWidth + 10, this.mapHeight + STRIP + 8);
@@ -368,7 +367,6 @@ export class Chart {
       context.globalAlpha = 1;
     }
     context.restore();
-    if (bottom) return;
   }
 
   /** What is not chosen steps back. */
@@ -418,8 +416,8 @@ export class Chart {
         else depth = Math.max(depth, this.lineOfRow[here] ?? 0);
       }
       const [x1, x2] = [this.x(from), this.x(to)];
-      if (depth >= 0) {
-        const y = Math.min(bottom - 1, Math.max(HEADER + 1, this.y(depth)));
+      const y = Math.max(HEADER + 1, this.y(depth));
+      if (depth >= 0 && y < bottom && this.y(depth + 1) > HEADER) {
         path.moveTo(x1, y);
         path.lineTo(x2, y);
       }
@@ -647,5 +645,3 @@ function outline(context: CanvasRenderingContext2D, t: Theme, x: number, y: numb
   context.strokeStyle = t.ink;
   context.strokeRect(x, y, width, height);
 }
-
-export type { Selection };

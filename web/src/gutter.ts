@@ -96,7 +96,23 @@ export function drawGutter(context: CanvasRenderingContext2D, gutter: Gutter, pa
         label(span.first, span.module, inset + 3, theme.soft, span.level === 0, Math.max(gutter.top(span.first), gutter.first) + 6);
   }
   gutter.lines.forEach((line, index) => (line.module !== null || tall >= 12) && one(index, theme.ink, false));
+  if (tall >= APART) moduleNames(context, gutter, middle, right, theme);
   gutter.lines.forEach((_, index) => one(index, theme.faint, false));
+}
+
+/** Behind the first row of a module its name, where there is room. */
+function moduleNames(context: CanvasRenderingContext2D, gutter: Gutter, middle: (line: number) => number, right: number, theme: Theme): void {
+  const deepest = new Map(gutter.spans.map((span) => [span.first, span.module]));
+  context.font = `11px ${FONT}`;
+  for (const [index, module] of deepest) {
+    const line = gutter.lines[index];
+    const row = gutter.rows[line?.rows[0] ?? -1];
+    const y = middle(index);
+    if (!line || !row || y < gutter.first || y > gutter.last) continue;
+    const taken = brackets(gutter.spans) * BRACKET + 3 + 1.12 * context.measureText(line.module === null ? nameWithin(row) : `▸ ${line.module} · ${line.rows.length} rows`).width;
+    const room = right - taken - 12;
+    if (context.measureText(module).width <= room) text(context, module, right, y, theme.faint, "right");
+  }
 }
 
 function depth(parent: string): number {

@@ -42,7 +42,9 @@ export function drawScale(canvas: HTMLCanvasElement, of: Shown, mark: number | n
     const x = across(tick);
     line(context, x, 16, x, 19, t.faint);
     const cut = reach < 1 && (tick === all[0] || tick === all[all.length - 1]) ? (tick < middle ? "≤ " : "≥ ") : "";
-    text(context, cut + tickWords(tick, all, decades), x, 27, t.faint, "center");
+    const said = cut + tickWords(tick, all, decades);
+    const half = context.measureText(said).width / 2;
+    text(context, said, Math.min(WIDTH - half, Math.max(half, x)), 27, t.faint, "center");
   }
   if (mark !== null && Number.isFinite(mark)) {
     const x = across(mark);

@@ -5,8 +5,8 @@ const CSS = `
 [data-view]:focus-visible { outline: 2px solid var(--after, #0b6bb0); outline-offset: 6px; border-radius: 4px; }
 [data-view] p { margin: .4rem 0; } [data-view] canvas { display: block; }
 .nw-bar { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem 1.1rem; margin: 0 0 .5rem; }
-.nw-field, .nw-check { display: inline-flex; align-items: center; gap: .45rem; min-width: 0; }
-.nw-field > span:first-child, .nw-check, .nw-meaning, .nw-note, .nw-help, .nw-empty { color: var(--soft, #4a5468); }
+.nw-field { display: inline-flex; align-items: center; gap: .45rem; min-width: 0; }
+.nw-field > span:first-child,  .nw-meaning, .nw-note, .nw-help, .nw-empty { color: var(--soft, #4a5468); }
 .nw-field output { font-variant-numeric: tabular-nums; min-width: 4.5em; }
 .nw-field input[type=range] { width: 7rem; } .nw-field[hidden] { display: none; }
 .nw-select, .nw-button, .nw-text { font: inherit; color: var(--ink, #1b2230); background: var(--paper, #fff); border: 1px solid var(--line, #dde2ea); border-radius: 6px; padding: .22rem .55rem; min-height: 1.95rem; max-width: 100%; }
@@ -25,7 +25,7 @@ const CSS = `
 .nw-legend { flex: 0 1 auto; min-width: 0; }
 .nw-keys { display: flex; flex-wrap: wrap; gap: .15rem .9rem; color: var(--soft, #4a5468); font-size: .8rem; }
 .nw-legend .nw-keys { max-width: 34rem; }
-.nw-key { display: inline-flex; align-items: center; gap: .35rem; white-space: nowrap; }
+.nw-key { display: inline-flex; align-items: center; gap: .35rem; white-space: nowrap; } .nw-key input { margin: 0; }
 .nw-swatch { display: inline-block; width: .85em; height: .85em; border-radius: 2px; flex: none; }
 .nw-rising { background-image: repeating-linear-gradient(45deg, var(--on) 0 1.5px, transparent 1.5px 4px); }
 .nw-falling { background-image: repeating-linear-gradient(-45deg, var(--on) 0 1.5px, transparent 1.5px 4px); }
@@ -41,7 +41,7 @@ const CSS = `
 .nw-tip { position: absolute; z-index: 5; pointer-events: none; background: var(--paper, #fff); border: 1px solid var(--line, #dde2ea); border-radius: 6px; box-shadow: 0 4px 16px rgb(0 0 0 / .16); padding: .4rem .6rem; font-size: .82rem; line-height: 1.4; max-width: 20rem; width: max-content; }
 .nw-tip[hidden] { display: none; } .nw-tip > * { display: block; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
 .nw-tip span { color: var(--soft, #4a5468); } .nw-tip .nw-tip-value { color: var(--ink, #1b2230); font-weight: 600; } .nw-tip .nw-tip-finding { color: var(--bad, #b3261e); }
-.nw-status { font-variant-numeric: tabular-nums; min-height: 1.45em; }
+[data-view] .nw-status { max-width: none; font-variant-numeric: tabular-nums; min-height: 1.45em; }
 .nw-note, .nw-help { font-size: .82rem; max-width: 44rem; } .nw-note[hidden] { display: none; }
 .nw-spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 details.nw-more { border: 0; padding: .3rem 0 0; } details.nw-more summary { font-weight: 400; font-size: .82rem; color: var(--faint, #657085); }

@@ -111,14 +111,6 @@ export function atlas(element: HTMLElement, page: Page, store: Store): () => voi
       choice("Statistic", grids.map((grid) => [grid.name, grid.label] as const), gridOf(data.moments[moment], now.statistic)?.name ?? "", (statistic) => store.set({ statistic })).element,
     ];
     if (data.moments.length > 1) parts.push(slider(moment), against(now.against));
-    if (data.depths) {
-      const box = make("input", { type: "checkbox", checked: depthsOn });
-      box.addEventListener("change", () => {
-        depthsOn = box.checked;
-        chart.draw();
-      });
-      parts.push(make("label", { class: "nw-check" }, box, make("span", {}, "Where beliefs become right")));
-    }
     const modules = outermost(data.rows);
     const zooms = make("span", { class: "nw-group", role: "group", "aria-label": "Zoom" },
       button("−", () => chart.zoom(1 / 1.6), { "aria-label": "Zoom out", title: "Zoom out (−)" }),
@@ -158,7 +150,14 @@ export function atlas(element: HTMLElement, page: Page, store: Store): () => voi
   chart.frame.setAttribute("aria-describedby", `${id}-help`);
   const frame = make("div", { class: "nw-frame" }, chart.frame, tooltip);
   const keys = make("div", { class: "nw-keys" });
-  if (data.depths) keys.append(make("span", { class: "nw-key" }, make("i", { class: "nw-dash", "aria-hidden": "true" }), "from here on the belief is right"));
+  if (data.depths) {
+    const box = make("input", { type: "checkbox", checked: depthsOn });
+    box.addEventListener("change", () => {
+      depthsOn = box.checked;
+      chart.draw();
+    });
+    keys.append(make("label", { class: "nw-key" }, box, make("i", { class: "nw-dash", "aria-hidden": "true" }), "from here on the belief is right"));
+  }
   if (page.findings.some((finding) => finding.status !== "refuted"))
     keys.append(make("span", { class: "nw-key" }, "◆ finding confirmed"), make("span", { class: "nw-key" }, "◇ suspected"));
   keys.append(make("span", { class: "nw-key" }, make("i", { class: "nw-swatch nw-hatched", "aria-hidden": "true" }), "not measured"));
