@@ -7,7 +7,7 @@ import { Leaving, make } from "./dom";
 import { plot } from "./bars";
 import { colourOf, exact } from "./map";
 import type { Atlas } from "./page";
-import { fitting, FONT, line, sheet, text, theme } from "./plot";
+import { FONT, line, sheet, text, theme } from "./plot";
 import type { Shown } from "./shown";
 import type { Store } from "./store";
 import { number, rowName } from "./words";
@@ -53,8 +53,13 @@ export function strip(of: Shown, atlas: Atlas, input: number, store: Store, leav
       context.fillRect(from, 0, Math.max(1, to - from), 26);
       if (of.grid.kind !== "category") continue;
       const right = run.value === label;
-      const name = fitting(context, `${right ? "✓ " : ""}${className(atlas.inputs, run.value)}`, to - from - 6);
-      if (name.length > 2 || to - from > 60) text(context, name, (from + to) / 2, 13, onto(colour), "center");
+      const name = `${right ? "✓ " : ""}${className(atlas.inputs, run.value)}`;
+      if (context.measureText(name).width < to - from - 4) text(context, name, (from + to) / 2, 13, onto(colour), "center");
+    }
+    const depth = atlas.depths?.[input] ?? -1;
+    if (depth >= 0) {
+      line(context, x(depth), 0, x(depth), 30, t.paper, 4);
+      line(context, x(depth), 0, x(depth), 30, t.ink, 1.5);
     }
     const row = store.now.rows[0];
     if (row !== undefined) {
@@ -65,8 +70,9 @@ export function strip(of: Shown, atlas: Atlas, input: number, store: Store, leav
       context.lineWidth = 1.5;
       context.strokeRect(x(row), 0, Math.max(3, x(row + 1) - x(row)), 26);
     }
-    text(context, fitting(context, "first row", 80), 0, 37, t.faint);
+    text(context, "first row", 0, 37, t.faint);
     text(context, "last row", width, 37, t.faint, "right");
+    if (depth >= 0 && row === undefined && x(depth) < width - 150) text(context, "right from here on", Math.max(60, x(depth)), 37, t.soft);
     if (row !== undefined && atlas.rows[row]) {
       const name = `${rowName(atlas.rows[row])}: ${valueWords(of, exact(of, row, input), atlas.inputs)}`;
       const half = context.measureText(name).width / 2;

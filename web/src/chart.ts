@@ -465,11 +465,7 @@ export class Chart {
     on.listen(frame, "pointermove", (event) => this.move(event));
     on.listen(frame, "pointerup", (event) => this.release(event));
     on.listen(frame, "pointercancel", (event) => this.release(event, true));
-    on.listen(frame, "pointerleave", () => {
-      this.hovered = null;
-      this.hooks.hover(null, 0, 0);
-      this.remark();
-    });
+    on.listen(frame, "pointerleave", () => this.unpoint());
     on.listen(this.track, "pointerdown", (event) => {
       this.track.setPointerCapture(event.pointerId);
       this.slide(event);
@@ -501,6 +497,7 @@ export class Chart {
     event.preventDefault();
     const { x, y } = this.place(event);
     this.zoom(Math.exp(-Math.max(-60, Math.min(60, event.deltaY)) / 150), x, y);
+    this.point(x, y);
   }
 
   private press(event: PointerEvent): void {
@@ -571,6 +568,10 @@ export class Chart {
       if (to) this.select({ line: this.drag.from.line, column: to.column }, this.drag.from);
       return;
     }
+    this.point(x, y);
+  }
+
+  private point(x: number, y: number): void {
     const cell = this.cellAt(x, y);
     const inGutter = x < this.gutterWidth && y >= HEADER && y < HEADER + this.mapHeight;
     this.hovered = cell;
@@ -580,6 +581,12 @@ export class Chart {
     this.frame.style.cursor = inGutter || y < HEADER ? "pointer" : "crosshair";
     if (line && row !== undefined) this.hooks.hover({ line, row, input: cell ? (this.atlas.inputs.order[cell.column] ?? null) : null }, x, y);
     else this.hooks.hover(null, x, y);
+    this.remark();
+  }
+
+  private unpoint(): void {
+    this.hovered = null;
+    this.hooks.hover(null, 0, 0);
     this.remark();
   }
 
@@ -620,6 +627,7 @@ export class Chart {
       this.select(next, across ? this.anchor() : null);
       if (this.store.now.zoom) this.store.set({ zoom: showing(this.window, next.column, next.line, this.columns, this.lines.length) });
     }
+    this.unpoint();
     event.preventDefault();
   }
 

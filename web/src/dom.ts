@@ -55,6 +55,11 @@ export function onFrame(draw: () => void): () => void {
   };
 }
 
+/** As `onFrame`, but after the picture is on the screen: for what may come a little later than a map answers. */
+export function afterFrame(draw: () => void): () => void {
+  return onFrame(() => setTimeout(draw));
+}
+
 /** What has to be undone when a view goes. */
 export class Leaving {
   private readonly undo: (() => void)[] = [];

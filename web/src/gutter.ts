@@ -77,7 +77,7 @@ export function drawGutter(context: CanvasRenderingContext2D, gutter: Gutter, pa
     const level = line.module === null ? depth(row.parent) : depth(line.module) - 1;
     const x = tall < APART ? inset + 3 : Math.min(inset, Math.max(0, level) * BRACKET) + 3;
     if (line.module !== null) label(index, `▸ ${line.module.split(".").pop() ?? ""} · ${line.rows.length} rows`, x, theme.soft, bold);
-    else label(index, nameWithin(row), x, colour, bold);
+    else label(index, tall < APART && colour === theme.ink ? rowName(row) : nameWithin(row), x, colour, bold);
   };
   gutter.lines.forEach((line, index) => {
     const found = findingsOf(page, line);

@@ -76,12 +76,15 @@ function same(one: unknown, other: unknown): boolean {
   return one === other || JSON.stringify(one) === JSON.stringify(other);
 }
 
+const LONGEST = 8000;
+
 /** `rows=3&inputs=1-5,9`: empty where nothing is chosen. */
 export function written(selection: Selection): string {
   const parts: string[] = [];
   const add = (name: string, value: string) => value && parts.push(`${name}=${value}`);
   add("rows", runs(selection.rows));
-  add("inputs", runs(selection.inputs));
+  const inputs = runs(selection.inputs);
+  if (inputs.length <= LONGEST) add("inputs", inputs); // an address of megabytes helps nobody
   for (const part of ["layer", "unit", "moment", "against", "step"] as const) {
     const value = selection[part];
     if (value !== null) add(part, String(value));

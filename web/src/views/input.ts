@@ -3,8 +3,8 @@
 import { apart, strip } from "../beliefs";
 import { depthWords, verdictWords } from "../cellwords";
 import { codesOf, detailTitle, drawn } from "../details";
-import { Leaving, make, onFrame } from "../dom";
-import type { Atlas, Page } from "../page";
+import { afterFrame, Leaving, make } from "../dom";
+import type { Atlas, Detail, Page } from "../page";
 import { picture, pictures } from "../pictures";
 import { gridOf, shown } from "../shown";
 import type { Store } from "../store";
@@ -34,7 +34,7 @@ export function input(element: HTMLElement, page: Page, store: Store): () => voi
     scene = next;
     element.replaceChildren(...parts);
   };
-  const again = onFrame(() => void render());
+  const again = afterFrame(() => void render());
   again();
   leaving.add(store.subscribe((changed) => {
     if (["inputs", "rows", "statistic", "moment", "against", "unit", "page"].some((part) => changed.has(part as never))) again();
@@ -147,7 +147,7 @@ async function kept(atlas: Atlas, chosen: number, store: Store, all: Awaited<Ret
     const title = make("h4", {}, detailTitle(item).replace(/^./, (c) => c.toUpperCase()), " ", make("small", {}, item.kind === "attribution" ? "" : place ? rowName(place) : ""));
     const pick = (unit: number) => store.set({ rows: [item.row], layer: place?.layer ?? null, unit });
     const body = codes
-      ? drawn(item, codes, store.now.rows[0] === item.row ? store.now.unit : null, pick, all ? { all, input: chosen } : null)
+      ? drawn(named(item, atlas), codes, store.now.rows[0] === item.row ? store.now.unit : null, pick, all ? { all, input: chosen } : null)
       : make("p", { class: "nw-note" }, "This part of the page cannot be read.");
     parts.push(make("div", { class: "nw-part" }, title, body));
   }
@@ -161,4 +161,11 @@ async function kept(atlas: Atlas, chosen: number, store: Store, all: Awaited<Ret
     if (choices.length) parts.push(make("div", { class: "nw-part" }, make("p", { class: "nw-note" }, "The outputs of this row were not kept for this input. They were kept at:"), make("p", { class: "nw-bar" }, ...choices)));
   }
   return parts;
+}
+
+/** The outputs of the last row are the scores of the classes. */
+function named(item: Detail, atlas: Atlas): Detail {
+  const { classes } = atlas.inputs;
+  const scores = item.kind === "vector" && item.row === atlas.rows.length - 1 && classes?.length === item.shape[0];
+  return scores && classes ? { ...item, names: classes } : item;
 }

@@ -5,7 +5,7 @@ import { inWords, plot } from "../bars";
 import { valueWords } from "../cellwords";
 import { className } from "../columns";
 import { css } from "../colour";
-import { Leaving, make, onFrame } from "../dom";
+import { afterFrame, Leaving, make } from "../dom";
 import { type Histogram, histogram } from "../histogram";
 import { colourOf } from "../map";
 import type { Atlas, Layer, Page, Units } from "../page";
@@ -28,7 +28,7 @@ export function layer(element: HTMLElement, page: Page, store: Store): () => voi
     const parts = await view(page, store, drawing);
     if (now === asked) element.replaceChildren(...parts);
   };
-  const again = onFrame(() => void render());
+  const again = afterFrame(() => void render());
   let chosen = "";
   const follow = () => {
     const { rows, layer: at, statistic, moment, against, unit } = store.now;
