@@ -30,7 +30,9 @@ export function labelWords(inputs: Inputs, label: number): string {
 }
 
 export function isClass(inputs: Inputs): boolean {
-  return inputs.classes !== null || (inputs.labels?.every((label) => label === null || Number.isInteger(label)) ?? false);
+  if (inputs.classes !== null) return true;
+  const known = new Set(inputs.labels?.filter((label): label is number => label !== null));
+  return known.size > 0 && known.size <= 100 && [...known].every((label) => Number.isInteger(label) && label >= 0);
 }
 
 /** Label and prediction beside each other. */

@@ -1,14 +1,14 @@
 /** The map of rows × inputs on its canvases: what is drawn, pointed at and pressed. */
 
 import { stretches } from "./bins";
-import { lineName, BRACKET, brackets, drawGutter, findingsOf, type Gutter, spanAt } from "./gutter";
+import { lineName, BRACKET, brackets, drawGutter, findingsOf, type Gutter, nameWithin, spanAt } from "./gutter";
 import { between, groups, places, type Group } from "./columns";
 import { category, css, onto } from "./colour";
 import { type Cell, stepped } from "./cursor";
 import { Leaving, make, onFrame } from "./dom";
 import { type Line, lines, type Span, spans, toggled } from "./lines";
 import { colourOf, exact, type Painted, paintedMap } from "./map";
-import type { Atlas, Page } from "./page";
+import type { Atlas, Finding, Page } from "./page";
 import { fitting, FONT, line, ratio, sheet, text, theme, type Theme } from "./plot";
 import { type Shown, shown } from "./shown";
 import type { Store, Zoom } from "./store";
@@ -26,6 +26,8 @@ export interface Hooks {
   /** Another picture is there: what its cells share, and the statistic. */
   drawn: (of: Shown | null, painted: Painted | null) => void;
   open: () => void;
+  /** The numbers of this map are damaged. */
+  unreadable: () => void;
   depths: () => boolean;
 }
 
@@ -42,6 +44,8 @@ export class Chart {
   private readonly places: Int32Array;
   private readonly groups: Group[];
   private lineOfRow = new Int32Array(0);
+  private found: Finding[][] = [];
+  private longest = 0;
   private gutterWidth = 160;
   private width = 0;
   private asked = 0;
@@ -99,12 +103,18 @@ export class Chart {
     this.lines.forEach((line, index) => {
       for (const row of line.rows) this.lineOfRow[row] = index;
     });
+    this.found = this.lines.map((line) => findingsOf(this.page, line));
   }
 
   /** Something else is to be seen: another statistic, another part. */
   async update(): Promise<void> {
     const asked = ++this.asked;
-    const of = await shown(this.atlas, this.store.now);
+    let of: Shown | null = null;
+    try {
+      of = await shown(this.atlas, this.store.now);
+    } catch {
+      this.hooks.unreadable();
+    }
     if (asked !== this.asked) return;
     this.of = of;
     this.redraw();
@@ -180,17 +190,13 @@ export class Chart {
 
   private measure(): void {
     this.width = Math.max(260, Math.floor(this.frame.clientWidth));
-    const context = this.base.getContext("2d");
-    let longest = 60;
+    const context = this.longest ? null : this.base.getContext("2d");
     if (context) {
       context.font = `600 12px ${FONT}`;
-      for (const row of this.atlas.rows.slice(0, 400)) {
-        const name = row.parent && row.name.startsWith(`${row.parent}.`) ? row.name.slice(row.parent.length + 1) : row.name;
-        longest = Math.max(longest, context.measureText(`${row.kind} ${name}`).width);
-      }
+      for (const row of this.atlas.rows.slice(0, 400)) this.longest = Math.max(60, this.longest, context.measureText(nameWithin(row)).width);
     }
     const most = Math.min(240, 0.34 * this.width);
-    this.gutterWidth = Math.round(Math.min(most, longest + brackets(this.spans) * BRACKET + 24));
+    this.gutterWidth = Math.round(Math.min(most, this.longest + brackets(this.spans) * BRACKET + 24));
   }
 
   draw(): void {
@@ -222,7 +228,7 @@ export class Chart {
     context.strokeStyle = t.line;
     context.lineWidth = 1;
     context.strokeRect(this.gutterWidth - 0.5, HEADER - 0.5, this.mapWidth + 1, this.mapHeight + 1);
-    drawGutter(context, this.gutter(), this.page, t, new Set(this.store.now.rows));
+    drawGutter(context, this.gutter(), t, new Set(this.store.now.rows));
     this.scrollbar();
     this.hooks.drawn(of, painted);
     this.drawMarks();
@@ -230,7 +236,7 @@ export class Chart {
 
   private gutter(): Gutter {
     return {
-      lines: this.lines, spans: this.spans, rows: this.atlas.rows, width: this.gutterWidth,
+      lines: this.lines, spans: this.spans, found: this.found, rows: this.atlas.rows, width: this.gutterWidth,
       top: (index) => this.y(index), height: this.height, first: HEADER, last: HEADER + this.mapHeight,
     };
   }
@@ -258,7 +264,7 @@ export class Chart {
     context.clip();
     context.fillStyle = t.sheet;
     context.fill();
-    context.strokeStyle = t.line;
+    context.strokeStyle = this.of?.against && this.of.grid.kind === "category" ? t.sheet : t.line;
     context.lineWidth = 1;
     context.beginPath();
     for (let x = -this.mapHeight; x < this.mapWidth; x += 7) {

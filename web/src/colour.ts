@@ -88,7 +88,7 @@ export function category(index: number, dark: boolean): Rgb {
   const [lightness, a, b] = toLab(base);
   const reach = 0.16 * Math.ceil(round / 2) * (round % 2 ? -1 : 1);
   const hue = (Math.atan2(b, a) * 180) / Math.PI;
-  return fromLch(Math.min(0.93, Math.max(0.3, lightness + reach)), Math.hypot(a, b) * 0.8, hue);
+  return fromLch(Math.min(0.93, Math.max(dark ? 0.42 : 0.3, lightness + reach)), Math.hypot(a, b) * 0.8, hue);
 }
 
 /** The pattern that stands beside the colour of a class where there is room: none, then stripes and dots. */

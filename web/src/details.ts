@@ -1,6 +1,6 @@
 /** What was kept of one input at one row, as pictures and bars. */
 
-import { css, diverging, pixel, sequential, table } from "./colour";
+import { css, diverging, onto, pixel, sequential, table } from "./colour";
 import { make } from "./dom";
 import { inflated } from "./grids";
 import type { Detail } from "./page";
@@ -53,7 +53,7 @@ function painter(detail: Detail): (code: number) => number {
 const valueAt = (detail: Detail, code: number): number => detail.low + (code / 255) * (detail.high - detail.low);
 
 /** The picture of a detail; `pick` is told of the map or head that is pressed. */
-export function drawn(detail: Detail, codes: Uint8Array, unit: number | null, pick: (unit: number) => void, over: { all: Pictures; input: number } | null): HTMLElement {
+export function drawn(detail: Detail, codes: Uint8Array, unit: number | null, pick: (unit: number) => void, over: { all: Pictures; input: number } | null, tokens = false): HTMLElement {
   switch (detail.kind) {
     case "maps":
     case "attention":
@@ -61,7 +61,8 @@ export function drawn(detail: Detail, codes: Uint8Array, unit: number | null, pi
     case "states":
       return states(detail, codes);
     case "attribution":
-      return detail.shape.length === 2 ? attribution(detail, codes, over) : bars(detail, codes, null);
+      if (detail.shape.length === 2) return attribution(detail, codes, over);
+      return tokens && detail.names ? marked(detail, codes, detail.names) : bars(detail, codes, null);
     default:
       return bars(detail, codes, detail.kind === "vector" ? pick : null);
   }
@@ -128,6 +129,23 @@ function attribution(detail: Detail, codes: Uint8Array, over: { all: Pictures; i
   box.append(make("figure", { class: "nw-tile" }, alone, make("figcaption", {}, "alone")));
   const said = `Orange speaks for the prediction, blue against it, up to ${number(most)}.`;
   return make("div", {}, box, make("p", { class: "nw-note" }, said), make("p", { class: "nw-note" }, randomisedWords(detail.randomised)));
+}
+
+/** A text with the weight of its words behind them, and under them for those who do not see colours. */
+function marked(detail: Detail, codes: Uint8Array, names: readonly string[]): HTMLElement {
+  const most = Math.max(Math.abs(detail.low), Math.abs(detail.high)) || 1;
+  const words = make("p", { class: "nw-words" });
+  names.slice(0, codes.length).forEach((name, n) => {
+    const value = valueAt(detail, codes[n] ?? 0);
+    const colour = diverging(theme().dark)((value / most + 1) / 2);
+    const word = make("span", { title: signed(value, decimals(most)) }, name);
+    word.style.background = css(colour);
+    word.style.color = onto(colour);
+    if (Math.abs(value) > 0.5 * most) word.style.textDecoration = value > 0 ? "underline" : "underline dotted";
+    words.append(word, " ");
+  });
+  const said = `Orange speaks for the prediction, blue against it, up to ${number(most)}; underlined where it is over half of that, dotted against.`;
+  return make("div", {}, words, make("p", { class: "nw-note" }, said), make("p", { class: "nw-note" }, randomisedWords(detail.randomised)));
 }
 
 const MOST_BARS = 24;

@@ -43,6 +43,15 @@ export function say(element: HTMLElement, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
+const REACHABLE = "button, input, select, [tabindex]";
+
+/** New children for old ones; who had the focus has it again, by its place among those that can. */
+export function renew(element: HTMLElement, children: readonly Node[]): void {
+  const at = [...element.querySelectorAll<HTMLElement>(REACHABLE)].indexOf(document.activeElement as HTMLElement);
+  element.replaceChildren(...children);
+  if (at >= 0) element.querySelectorAll<HTMLElement>(REACHABLE)[at]?.focus({ preventScroll: true });
+}
+
 /** Calls that come within a frame are one call at its beginning. */
 export function onFrame(draw: () => void): () => void {
   let asked = 0;

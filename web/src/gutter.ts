@@ -12,6 +12,8 @@ const APART = 14;
 export interface Gutter {
   lines: readonly Line[];
   spans: readonly Span[];
+  /** The findings of each line. */
+  found: readonly (readonly Finding[])[];
   rows: readonly Row[];
   width: number;
   /** Where a line begins, in pixels of the drawing. */
@@ -50,7 +52,7 @@ export function findingsOf(page: Page, line: Line): Finding[] {
   return page.findings.filter((finding) => ids.has(finding.id) && finding.status !== "refuted");
 }
 
-export function drawGutter(context: CanvasRenderingContext2D, gutter: Gutter, page: Page, theme: Theme, chosen: ReadonlySet<number>): void {
+export function drawGutter(context: CanvasRenderingContext2D, gutter: Gutter, theme: Theme, chosen: ReadonlySet<number>): void {
   const inset = brackets(gutter.spans) * BRACKET;
   const middle = (line: number) => (gutter.top(line) + gutter.top(line + 1)) / 2;
   const tall = gutter.top(1) - gutter.top(0);
@@ -76,11 +78,10 @@ export function drawGutter(context: CanvasRenderingContext2D, gutter: Gutter, pa
     if (!line || !row) return;
     const level = line.module === null ? depth(row.parent) : depth(line.module) - 1;
     const x = tall < APART ? inset + 3 : Math.min(inset, Math.max(0, level) * BRACKET) + 3;
-    if (line.module !== null) label(index, `▸ ${line.module.split(".").pop() ?? ""} · ${line.rows.length} rows`, x, theme.soft, bold);
+    if (line.module !== null) label(index, `▸ ${line.module} · ${line.rows.length} rows`, x, theme.soft, bold);
     else label(index, tall < APART && colour === theme.ink ? rowName(row) : nameWithin(row), x, colour, bold);
   };
-  gutter.lines.forEach((line, index) => {
-    const found = findingsOf(page, line);
+  gutter.found.forEach((found, index) => {
     if (found.length && middle(index) > gutter.first && middle(index) < gutter.last)
       diamond(context, gutter.width - 7, middle(index), found.some((one) => one.status === "confirmed"), theme);
   });
@@ -88,8 +89,8 @@ export function drawGutter(context: CanvasRenderingContext2D, gutter: Gutter, pa
     if (line.rows.some((row) => chosen.has(row))) one(index, theme.ink, true);
   });
   if (tall < APART) {
-    gutter.lines.forEach((line, index) => {
-      if (findingsOf(page, line).length) one(index, theme.ink, false);
+    gutter.found.forEach((found, index) => {
+      if (found.length) one(index, theme.ink, false);
     });
     for (const span of gutter.spans)
       if (gutter.top(span.last + 1) - gutter.top(span.first) >= APART)

@@ -195,7 +195,8 @@ export class Ribbon {
     shown.forEach((column, n) => {
       const at = x(n + 0.5);
       if (!finite(column.loss)) return;
-      if (finite(shown[n - 1]?.loss)) context.lineTo(at, up(column.loss));
+      const before = shown[n - 1];
+      if (before && finite(before.loss) && before.step < column.step) context.lineTo(at, up(column.loss));
       else context.moveTo(at, up(column.loss));
     });
     context.strokeStyle = t.after;

@@ -54,7 +54,7 @@ export function difference(now: Field, then: Field, than: string): Field & { rea
       const [a, b] = [now.codes[n] as number, then.codes[n] as number];
       if (a !== b && a < now.missing && b < then.missing) codes[n] = a;
     }
-    return { ...base, codes, grid: { ...words, meaning: `Only where it is not what it was at ${than}.` }, reach: 1 };
+    return { ...base, codes, grid: { ...words, meaning: `Where it is another one than at ${than}; elsewhere the map is empty.` }, reach: 1 };
   }
   const decades = now.grid.scale === "log";
   const values = new Float64Array(size).fill(Number.NaN);

@@ -69,7 +69,7 @@ details.nw-more { border: 0; padding: .3rem 0 0; } details.nw-more summary { fon
 .nw-table th, .nw-table td { padding: .28rem .8rem .28rem 0; border-bottom: 1px solid var(--line, #dde2ea); text-align: left; vertical-align: middle; white-space: nowrap; }
 .nw-table .nw-n { text-align: right; } .nw-table thead th { position: sticky; top: 0; background: var(--paper, #fff); z-index: 1; padding-top: .4rem; }
 .nw-table th button { font: inherit; font-size: .8rem; color: var(--faint, #657085); background: none; border: 0; padding: 0; cursor: pointer; white-space: nowrap; } .nw-table th button:hover { color: var(--ink, #1b2230); }
-.nw-table tbody tr { cursor: pointer; } .nw-table tbody tr:hover { background: var(--sheet, #f6f7f9); } .nw-table tbody tr[aria-selected=true] { background: var(--code, #eef1f5); box-shadow: inset 3px 0 0 var(--ink, #1b2230); }
+.nw-table tbody tr { cursor: pointer; } .nw-table tbody tr:hover { background: var(--sheet, #f6f7f9); } .nw-table tbody tr[aria-current=true] { background: var(--code, #eef1f5); box-shadow: inset 3px 0 0 var(--ink, #1b2230); }
 .nw-table td:first-child, .nw-table th:first-child { padding-left: .6rem; }
 .nw-kind { color: var(--calm, #0b6374); font-weight: 600; } .nw-table code, .nw-name { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .92em; background: none; padding: 0; }
 .nw-tall { max-height: 34rem; overflow: auto; } .nw-spark { display: inline-block; vertical-align: middle; color: var(--after, #0b6bb0); }
@@ -80,6 +80,7 @@ details.nw-more { border: 0; padding: .3rem 0 0; } details.nw-more summary { fon
 .nw-editor { touch-action: none; cursor: crosshair; } .nw-state::before { content: "●"; padding-right: .45em; font-size: .8em; } .nw-state[data-state=running]::before { color: var(--good, #17764a); } .nw-state[data-state=paused]::before { content: "❙❙"; color: var(--warn, #8f5a00); } .nw-state[data-state=failed]::before { content: "×"; color: var(--bad, #b3261e); } .nw-state[data-state=ended]::before { content: "■"; color: var(--faint, #657085); }
 .nw-plain { font: inherit; font-size: .82rem; color: inherit; background: none; border: 0; padding: 0; text-align: left; } button.nw-plain { cursor: pointer; text-decoration: underline dotted var(--faint, #657085); text-underline-offset: .2em; }
 .nw-units { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); gap: .3rem 1.5rem; } .nw-unit .nw-tiles { margin: .15rem 0 .4rem; gap: .3rem; }
+.nw-words { max-width: 44rem; line-height: 1.9; } .nw-words span { border-radius: 3px; padding: .1em .2em; text-underline-offset: .25em; }
 .nw-error { color: var(--bad, #b3261e); }
 @media (prefers-reduced-motion: no-preference) { .nw-button, .nw-pattern, .nw-select { transition: border-color .12s; } }
 @media print { .nw-bar, .nw-help, .nw-more { display: none; } }

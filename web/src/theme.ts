@@ -61,8 +61,3 @@ dark?.addEventListener("change", () => {
   known = null;
   for (const changed of [...watchers]) changed();
 });
-
-/** Whether the reader asked for less motion. */
-export function still(): boolean {
-  return typeof matchMedia === "function" && matchMedia("(prefers-reduced-motion: reduce)").matches;
-}

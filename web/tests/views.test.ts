@@ -96,7 +96,7 @@ describe("one selection", () => {
     expect(store.now.inputs).toEqual(data.atlas!.patterns[0]!.inputs);
     await shows("input", "inputs chosen");
     await shows("layer", data.layers[store.now.layer!]!.name);
-    expect(view("listing").querySelectorAll('tr[aria-selected="true"]').length).toBe(store.now.rows.length);
+    expect(view("listing").querySelectorAll('tr[aria-current="true"]').length).toBe(store.now.rows.length);
     expect(view("patterns").querySelector('[aria-pressed="true"]')).not.toBeNull();
   });
 

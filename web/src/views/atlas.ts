@@ -3,7 +3,7 @@
 import { aggregated } from "../bins";
 import { depthWords, spoken, valueWords, verdictWords } from "../cellwords";
 import { Chart } from "../chart";
-import { button, choice, Leaving, make, say } from "../dom";
+import { button, choice, Leaving, make, renew, say } from "../dom";
 import { classKeys, drawScale } from "../legend";
 import { outermost } from "../lines";
 import { exact } from "../map";
@@ -37,6 +37,7 @@ export function atlas(element: HTMLElement, page: Page, store: Store): () => voi
   const chart = new Chart(page, data, store, {
     depths: () => depthsOn,
     open: () => open(element),
+    unreadable: () => say(meaning, "The numbers of this map cannot be read; the page is damaged or was cut off."),
     drawn: (of, painted) => {
       if (!of) return;
       say(meaning, of.grid.meaning);
@@ -121,10 +122,7 @@ export function atlas(element: HTMLElement, page: Page, store: Store): () => voi
           button("Fold", () => store.set({ folded: modules, zoom: null }), { title: "A line for each module" }),
           button("Unfold", () => store.set({ folded: [], zoom: null }), { title: "A line for each row" }))
       : null;
-    const kept = document.activeElement instanceof HTMLElement && bar.contains(document.activeElement) ? document.activeElement.dataset["at"] ?? null : null;
-    bar.replaceChildren(...parts, make("span", { class: "nw-right" }, ...(folds ? [folds] : []), zooms));
-    [...bar.querySelectorAll<HTMLElement>("select,input,button")].forEach((control, n) => (control.dataset["at"] = String(n)));
-    if (kept !== null) bar.querySelector<HTMLElement>(`[data-at="${kept}"]`)?.focus();
+    renew(bar, [...parts, make("span", { class: "nw-right" }, ...(folds ? [folds] : []), zooms)]);
   };
   const slider = (moment: number): HTMLElement => {
     const label = data.moments[moment]?.label ?? "";

@@ -5,7 +5,6 @@ import { inWords, plot } from "../bars";
 import { Leaving, make, say } from "../dom";
 import type { Curve, Maybe, Page } from "../page";
 import { FONT, line, sheet, text, theme, type Theme } from "../plot";
-import type { Store } from "../store";
 import { finite, number, plural } from "../words";
 
 const HEIGHT = 250;
@@ -15,7 +14,7 @@ export interface Group {
   courses: (readonly Maybe[])[];
 }
 
-export function curves(element: HTMLElement, page: Page, store: Store): () => void {
+export function curves(element: HTMLElement, page: Page): () => void {
   const leaving = new Leaving();
   const labels = [...new Set(page.curves.map((curve) => curve.label))];
   const groups = (of: (curve: Curve) => readonly Maybe[]): Group[] =>
@@ -23,9 +22,9 @@ export function curves(element: HTMLElement, page: Page, store: Store): () => vo
   const metric = page.metric;
   const scored = page.curves.some((curve) => curve.val_score.some(finite));
   const figures = [
-    figure("Training loss over the epochs", groups((curve) => curve.loss), true, null, store, leaving),
-    scored ? null : figure("Validation loss over the epochs", groups((curve) => curve.val_loss), true, null, store, leaving),
-    figure(`Validation ${metric?.name ?? "score"} over the epochs`, groups((curve) => curve.val_score), false, metric && Number.isFinite(metric.trivial) ? metric.trivial : null, store, leaving),
+    figure("Training loss over the epochs", groups((curve) => curve.loss), true, null, leaving),
+    scored ? null : figure("Validation loss over the epochs", groups((curve) => curve.val_loss), true, null, leaving),
+    figure(`Validation ${metric?.name ?? "score"} over the epochs`, groups((curve) => curve.val_score), false, metric && Number.isFinite(metric.trivial) ? metric.trivial : null, leaving),
   ].filter((one): one is HTMLElement => one !== null);
   element.append(figures.length ? make("div", { class: "nw-charts" }, ...figures) : make("p", { class: "nw-empty" }, "Nothing was trained, so there are no curves."));
   return () => leaving.all();
@@ -68,7 +67,7 @@ function told({ label, courses }: Group): string {
 const isBefore = (label: string) => label === "before";
 const colourOf = (label: string, t: Theme) => (isBefore(label) ? t.before : t.after);
 
-function figure(title: string, all: Group[], mayBeDecades: boolean, level: number | null, store: Store, leaving: Leaving): HTMLElement | null {
+function figure(title: string, all: Group[], mayBeDecades: boolean, level: number | null, leaving: Leaving): HTMLElement | null {
   const groups = all.filter((group) => group.courses.some((course) => course.length));
   const values = groups.flatMap((group) => group.courses.flatMap((course) => course.filter(finite)));
   if (!values.length) return null;
@@ -124,7 +123,6 @@ function figure(title: string, all: Group[], mayBeDecades: boolean, level: numbe
   point(null);
   leaving.listen(chart.frame, "pointermove", (event) => point(Math.round(across.at(event.clientX - chart.canvas.getBoundingClientRect().left))));
   leaving.listen(chart.frame, "pointerleave", () => point(null));
-  leaving.listen(chart.frame, "click", () => hovered !== null && store.set({ step: hovered }));
   const keys = make("div", { class: "nw-keys" });
   for (const { label, courses } of groups) {
     const swatch = make("i", { class: `nw-line${isBefore(label) ? " nw-dashed" : ""}`, "aria-hidden": "true" });

@@ -7,9 +7,9 @@ import { category, css, sequential } from "../colour";
 import { className } from "../columns";
 import { button, choice, Leaving, make, say } from "../dom";
 import { inside, nearest, type Point, towards } from "../lasso";
-import { swatch } from "../legend";
 import type { Atlas, Page } from "../page";
 import { FONT, sheet, text, theme } from "../plot";
+import { onTheme } from "../theme";
 import type { Store } from "../store";
 import { finite, number, plural, rowName, share } from "../words";
 
@@ -63,7 +63,7 @@ export function data(element: HTMLElement, page: Page, store: Store): () => void
     const parts: HTMLElement[] = [];
     if (by === "class") {
       const classes = [...new Set(atlas.inputs.labels?.filter((label): label is number => label !== null) ?? [])].sort((a, b) => a - b);
-      for (const label of classes.slice(0, 12)) parts.push(make("span", { class: "nw-key" }, mark(label), swatch(label), className(atlas.inputs, label)));
+      for (const label of classes.slice(0, 12)) parts.push(make("span", { class: "nw-key" }, mark(label), className(atlas.inputs, label)));
       if (classes.length > 12) parts.push(make("span", { class: "nw-key" }, `and ${classes.length - 12} more`));
     } else {
       const [low, high] = reach(atlas, by);
@@ -147,6 +147,7 @@ export function data(element: HTMLElement, page: Page, store: Store): () => void
   element.append(bar, keys, frame, said, live);
   legend();
   tell();
+  leaving.add(onTheme(legend));
   leaving.add(store.subscribe((changed) => {
     if (!changed.has("inputs")) return;
     tell();
@@ -187,7 +188,12 @@ function pale(part: number): [number, number, number] {
 }
 
 const MARKS = ["●", "■", "▲", "◆"];
-const mark = (label: number) => make("span", { "aria-hidden": "true" }, MARKS[label % 4] ?? "●");
+
+function mark(label: number): HTMLElement {
+  const element = make("span", { "aria-hidden": "true" }, MARKS[label % 4] ?? "●");
+  element.style.color = css(category(label, theme().dark));
+  return element;
+}
 
 function draw(context: CanvasRenderingContext2D, atlas: Atlas, by: By, places: readonly Point[], chosen: ReadonlySet<number>, hovered: number, outline: readonly Point[], width: number, height: number): void {
   const t = theme();
@@ -207,6 +213,13 @@ function draw(context: CanvasRenderingContext2D, atlas: Atlas, by: By, places: r
     context.beginPath();
     shape(context, by === "class" ? (label ?? 0) % 4 : 0, x, y, size);
     context.fill();
+    if (!t.dark && size > 2) {
+      context.globalAlpha *= 0.35;
+      context.strokeStyle = t.ink;
+      context.lineWidth = 0.75;
+      context.stroke();
+      context.globalAlpha /= 0.35;
+    }
     if (by === "class" && predictions && label !== null && predictions[n] !== label) {
       context.strokeStyle = t.ink;
       context.lineWidth = 1;

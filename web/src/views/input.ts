@@ -1,9 +1,9 @@
 /** The chosen input: what it is, what the rows believe of it, and what was kept of it. */
 
 import { apart, strip } from "../beliefs";
-import { depthWords, verdictWords } from "../cellwords";
+import { depthWords, isClass, verdictWords } from "../cellwords";
 import { codesOf, detailTitle, drawn } from "../details";
-import { afterFrame, Leaving, make } from "../dom";
+import { afterFrame, Leaving, make, renew } from "../dom";
 import type { Atlas, Detail, Page } from "../page";
 import { picture, pictures } from "../pictures";
 import { gridOf, shown } from "../shown";
@@ -32,9 +32,9 @@ export function input(element: HTMLElement, page: Page, store: Store): () => voi
     const parts = await view(data, store, drawing = swap(drawing));
     if (now !== asked) return;
     scene = next;
-    element.replaceChildren(...parts);
+    renew(element, parts);
   };
-  const again = afterFrame(() => void render());
+  const again = afterFrame(() => void render().catch(() => element.replaceChildren(make("p", { class: "nw-error" }, "This part of the page cannot be read."))));
   again();
   leaving.add(store.subscribe((changed) => {
     if (["inputs", "rows", "statistic", "moment", "against", "unit", "page"].some((part) => changed.has(part as never))) again();
@@ -91,8 +91,8 @@ async function view(atlas: Atlas, store: Store, leaving: Leaving): Promise<Node[
 }
 
 function about(atlas: Atlas, one: number): Node[] {
-  const { ids, texts, losses, labels, predictions } = atlas.inputs;
-  const wrong = labels?.[one] !== null && predictions?.[one] !== null && labels && predictions && labels[one] !== predictions[one];
+  const { ids, texts, losses } = atlas.inputs;
+  const wrong = isClass(atlas.inputs) && isWrong(atlas, one);
   const id = ids[one];
   const verdict = verdictWords(atlas.inputs, one);
   const loss = losses?.[one];
@@ -101,22 +101,28 @@ function about(atlas: Atlas, one: number): Node[] {
   if (id !== undefined && id !== String(one)) parts.push(make("p", { class: "nw-note nw-name" }, id));
   const words = texts?.[one];
   if (words) parts.push(make("p", {}, words));
-  if (verdict) parts.push(make("p", { class: wrong && atlas.inputs.classes ? "nw-wrong" : "" }, verdict));
+  if (verdict) parts.push(make("p", { class: wrong ? "nw-wrong" : "" }, verdict));
   parts.push(make("p", { class: "nw-note" }, [loss === undefined ? "" : `loss ${number(loss)}`, depth].filter(Boolean).join(" · ")));
   return parts;
 }
 
+function isWrong(atlas: Atlas, one: number): boolean {
+  const [label, predicted] = [atlas.inputs.labels?.[one] ?? null, atlas.inputs.predictions?.[one] ?? null];
+  return label !== null && predicted !== null && label !== predicted;
+}
+
 /** Several inputs: all of them small, each a press away. */
 function many(atlas: Atlas, inputs: readonly number[], thumb: (one: number, size: number) => HTMLElement | null, store: Store): HTMLElement {
+  const classes = isClass(atlas.inputs) && atlas.inputs.predictions !== null;
   const tiles = inputs.slice(0, 48).map((one) => {
     const face = thumb(one, 48) ?? make("span", { class: "nw-plain" }, atlas.inputs.texts?.[one]?.slice(0, 24) ?? `input ${one}`);
     const press = make("button", { type: "button", title: [`input ${one}`, verdictWords(atlas.inputs, one)].filter(Boolean).join(", ") }, face);
     press.addEventListener("click", () => store.set({ inputs: [one] }));
-    const wrong = atlas.inputs.labels && atlas.inputs.predictions && atlas.inputs.labels[one] !== atlas.inputs.predictions[one];
+    const wrong = classes && isWrong(atlas, one);
     return make("figure", { class: "nw-tile" }, press, make("figcaption", {}, `${wrong ? "× " : ""}${one}`));
   });
-  const { labels, predictions, losses } = atlas.inputs;
-  const wrong = labels && predictions ? inputs.filter((one) => labels[one] !== predictions[one]).length : null;
+  const { losses } = atlas.inputs;
+  const wrong = classes ? inputs.filter((one) => isWrong(atlas, one)).length : null;
   const known = inputs.map((one) => losses?.[one]).filter((loss): loss is number => typeof loss === "number");
   const mean = known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
   const words = [wrong === null ? "" : `${wrong} predicted wrong (×)`, mean === null ? "" : `mean loss ${number(mean)}`, inputs.length > 48 ? "the first 48 are shown" : ""].filter(Boolean).join(" · ");
@@ -147,7 +153,7 @@ async function kept(atlas: Atlas, chosen: number, store: Store, all: Awaited<Ret
     const title = make("h4", {}, detailTitle(item).replace(/^./, (c) => c.toUpperCase()), " ", make("small", {}, item.kind === "attribution" ? "" : place ? rowName(place) : ""));
     const pick = (unit: number) => store.set({ rows: [item.row], layer: place?.layer ?? null, unit });
     const body = codes
-      ? drawn(named(item, atlas), codes, store.now.rows[0] === item.row ? store.now.unit : null, pick, all ? { all, input: chosen } : null)
+      ? drawn(named(item, atlas), codes, store.now.rows[0] === item.row ? store.now.unit : null, pick, all ? { all, input: chosen } : null, atlas.inputs.kind === "tokens")
       : make("p", { class: "nw-note" }, "This part of the page cannot be read.");
     parts.push(make("div", { class: "nw-part" }, title, body));
   }

@@ -70,6 +70,7 @@ export function listing(element: HTMLElement, page: Page, store: Store): () => v
         return (falling ? -less : less) || one.index - other.index;
       });
     body.replaceChildren(...shown.map(({ index }) => lines[index] as HTMLElement));
+    reachable(body, undefined);
     heads.forEach((head, n) => {
       head.setAttribute("aria-sort", n === sorted ? (falling ? "descending" : "ascending") : "none");
       const name = (columns[n] as Column).name;
@@ -79,7 +80,8 @@ export function listing(element: HTMLElement, page: Page, store: Store): () => v
   };
   const mark = onFrame(() => {
     const chosen = chosenLayers(page, store);
-    lines.forEach((one, index) => one.setAttribute("aria-selected", String(chosen.has(index))));
+    lines.forEach((one, index) => one.setAttribute("aria-current", String(chosen.has(index))));
+    reachable(body, chosen.size === 1 ? lines[[...chosen][0] as number] : undefined);
     if (chosen.size === 1) reveal(lines[[...chosen][0] as number]);
   });
   fill();
@@ -93,6 +95,13 @@ export function listing(element: HTMLElement, page: Page, store: Store): () => v
     if (changed.has("rows") || changed.has("layer")) mark();
   }));
   return () => leaving.all();
+}
+
+/** The Tab key stops at one line of the table; the arrow keys go on from there. */
+function reachable(body: HTMLElement, line: HTMLElement | undefined): void {
+  const at = line?.isConnected ? line : body.querySelector<HTMLElement>("tr");
+  for (const other of body.querySelectorAll<HTMLElement>('tr[tabindex="0"]')) other.tabIndex = -1;
+  if (at) at.tabIndex = 0;
 }
 
 /** Scrolls the table, never the page. */
@@ -116,7 +125,7 @@ function line(layer: Layer, index: number, columns: readonly Column[], scale: Sc
     cell.append(column.cell(layer, scale));
     return cell;
   });
-  const row = make("tr", { tabindex: 0 }, ...cells, make("td", {}, ...health(layer, page)));
+  const row = make("tr", { tabindex: index ? -1 : 0 }, ...cells, make("td", {}, ...health(layer, page)));
   const choose = () => {
     const rows = page.atlas?.rows.flatMap((one, n) => (one.layer === index ? [n] : [])) ?? [];
     store.set({ rows, layer: index, unit: null });
@@ -124,7 +133,10 @@ function line(layer: Layer, index: number, columns: readonly Column[], scale: Sc
   row.addEventListener("click", choose);
   row.addEventListener("keydown", (event) => {
     const next = event.key === "ArrowDown" ? row.nextElementSibling : event.key === "ArrowUp" ? row.previousElementSibling : null;
-    if (next instanceof HTMLElement) next.focus();
+    if (next instanceof HTMLElement) {
+      reachable(row.parentElement as HTMLElement, next);
+      next.focus();
+    }
     else if (event.key === "Enter" || event.key === " ") choose();
     else return;
     event.preventDefault();

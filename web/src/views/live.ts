@@ -44,6 +44,8 @@ export function live(element: HTMLElement, page: Page, store: Store, source: Sou
   const step = button("One step", () => send({ type: "command", command: "step" }));
   const resume = button("Resume", () => send({ type: "command", command: "resume" }));
   const back = make("select", { class: "nw-select", "aria-label": "Epoch to go back to" });
+  let touched = false;
+  back.addEventListener("change", () => (touched = true));
   const rewind = button("Go back", () => back.value && send({ type: "command", command: "rewind", epoch: Number(back.value) }));
   const rewinding = make("span", { class: "nw-field", hidden: true }, make("span", {}, "Go back to epoch"), back, rewind);
 
@@ -94,7 +96,7 @@ export function live(element: HTMLElement, page: Page, store: Store, source: Sou
     rewinding.hidden = !epochs.length;
     if (back.dataset["epochs"] !== epochs.join()) {
       back.dataset["epochs"] = epochs.join();
-      const kept = back.value;
+      const kept = touched ? back.value : "";
       back.replaceChildren(...epochs.map((epoch) => make("option", { value: epoch }, String(epoch))));
       back.value = epochs.includes(Number(kept)) ? kept : String(epochs[epochs.length - 1] ?? "");
     }
