@@ -9,15 +9,18 @@ import { Leaving, make, onFrame } from "./dom";
 import { type Line, lines, type Span, spans, toggled } from "./lines";
 import { colourOf, exact, type Painted, paintedMap } from "./map";
 import type { Atlas, Finding, Page } from "./page";
+import { type Pictures, picture, pictures } from "./pictures";
 import { fitting, FONT, line, ratio, sheet, text, theme, type Theme } from "./plot";
 import { type Shown, shown } from "./shown";
 import type { Store, Zoom } from "./store";
 import { fitted, moved, showing, whole, zoomed } from "./window";
 import { valueWords } from "./cellwords";
 
-const HEADER = 22;
+const CLASSES = 22;
+const FACE = 24;
 const STRIP = 14;
 const TALLEST = 20;
+const FEW = 12;
 const MAP_HEIGHT = 560;
 
 export interface Hooks {
@@ -46,12 +49,14 @@ export class Chart {
   private lineOfRow = new Int32Array(0);
   private found: Finding[][] = [];
   private longest = 0;
+  private faces: Pictures | null = null;
+  private readonly drawn = new Map<number, HTMLCanvasElement>();
   private gutterWidth = 160;
   private width = 0;
   private asked = 0;
   private hovered: Cell | null = null;
   private readonly pointers = new Map<number, { x: number; y: number }>();
-  private drag: { kind: "range" | "pan" | "pinch"; from: Cell; x: number; y: number; moved: boolean } | null = null;
+  private drag: { kind: "range" | "pan" | "pinch"; from: Cell; x: number; y: number; moved: boolean; more: boolean } | null = null;
   private readonly redraw = onFrame(() => this.draw());
   private readonly remark = onFrame(() => this.drawMarks());
 
@@ -67,6 +72,13 @@ export class Chart {
     this.frame = make("div", { class: "nw-map", tabindex: 0, role: "application", "aria-roledescription": "map" }, this.base, this.over);
     this.fold();
     this.listen();
+    void pictures(atlas.inputs).then(
+      (all) => {
+        this.faces = all;
+        this.redraw();
+      },
+      () => undefined, // without pictures the map is as good
+    );
   }
 
   /** Beneath the map; moves what is seen of it. */
@@ -88,12 +100,23 @@ export class Chart {
   }
 
   private get mapHeight(): number {
-    const all = this.lines.length * TALLEST;
+    const all = this.lines.length * (this.lines.length <= FEW ? 1.4 * TALLEST : TALLEST);
     return Math.max(60, Math.min(all, MAP_HEIGHT));
   }
 
+  /** Whether columns are wide enough for a picture of their input. */
+  private get faced(): boolean {
+    const { left, right } = this.window;
+    return this.faces !== null && this.mapWidth / (right - left) >= 15;
+  }
+
+  /** Where the map begins, beneath the classes and pictures of its columns. */
+  private get top(): number {
+    return CLASSES + (this.faced ? FACE : 0);
+  }
+
   private get height(): number {
-    return HEADER + this.mapHeight + (this.atlas.depths ? STRIP : 2);
+    return this.top + this.mapHeight + (this.atlas.depths ? STRIP : 2);
   }
 
   fold(): void {
@@ -122,10 +145,22 @@ export class Chart {
 
   changed(parts: ReadonlySet<string>): void {
     if (parts.has("folded")) this.fold();
+    if (parts.has("page")) this.painted.clear();
     if (["statistic", "moment", "against", "page"].some((part) => parts.has(part))) void this.update();
     else if (parts.has("folded") || parts.has("zoom")) this.redraw();
     else this.remark();
     if (parts.has("rows")) this.redraw();
+  }
+
+  /** The picture of an input; null where there is none. */
+  face(input: number): HTMLCanvasElement | null {
+    if (!this.faces) return null;
+    let known = this.drawn.get(input);
+    if (!known) {
+      if (this.drawn.size > 300) this.drawn.clear();
+      this.drawn.set(input, (known = picture(this.faces, input, "")));
+    }
+    return known;
   }
 
   repaint(): void {
@@ -142,21 +177,21 @@ export class Chart {
 
   private y(index: number): number {
     const { top, bottom } = this.window;
-    return HEADER + ((index - top) / (bottom - top)) * this.mapHeight;
+    return this.top + ((index - top) / (bottom - top)) * this.mapHeight;
   }
 
   private at(x: number, y: number): { column: number; line: number } {
     const { left, right, top, bottom } = this.window;
     return {
       column: left + ((x - this.gutterWidth) / this.mapWidth) * (right - left),
-      line: top + ((y - HEADER) / this.mapHeight) * (bottom - top),
+      line: top + ((y - this.top) / this.mapHeight) * (bottom - top),
     };
   }
 
   /** The cell under a place of the frame; kept inside where the pointer has left the map while it drags. */
   private cellAt(x: number, y: number, inside = false): Cell | null {
     const at = this.at(x, y);
-    const out = x < this.gutterWidth || x >= this.gutterWidth + this.mapWidth || y < HEADER || y >= HEADER + this.mapHeight;
+    const out = x < this.gutterWidth || x >= this.gutterWidth + this.mapWidth || y < this.top || y >= this.top + this.mapHeight;
     if (out && !inside) return null;
     const clamp = (value: number, size: number) => Math.min(size - 1, Math.max(0, Math.floor(value)));
     return { column: clamp(at.column, this.columns), line: clamp(at.line, this.lines.length) };
@@ -216,7 +251,7 @@ export class Chart {
       if (painted) {
         context.save();
         context.beginPath();
-        context.rect(this.gutterWidth, HEADER, this.mapWidth, this.mapHeight);
+        context.rect(this.gutterWidth, this.top, this.mapWidth, this.mapHeight);
         context.clip();
         context.imageSmoothingEnabled = false;
         context.drawImage(painted.canvas, this.x(first), this.y(above), this.x(end) - this.x(first), this.y(below) - this.y(above));
@@ -227,7 +262,7 @@ export class Chart {
     this.header(context, t);
     context.strokeStyle = t.line;
     context.lineWidth = 1;
-    context.strokeRect(this.gutterWidth - 0.5, HEADER - 0.5, this.mapWidth + 1, this.mapHeight + 1);
+    context.strokeRect(this.gutterWidth - 0.5, this.top - 0.5, this.mapWidth + 1, this.mapHeight + 1);
     drawGutter(context, this.gutter(), t, new Set(this.store.now.rows));
     this.scrollbar();
     this.hooks.drawn(of, painted);
@@ -237,7 +272,7 @@ export class Chart {
   private gutter(): Gutter {
     return {
       lines: this.lines, spans: this.spans, found: this.found, rows: this.atlas.rows, width: this.gutterWidth,
-      top: (index) => this.y(index), height: this.height, first: HEADER, last: HEADER + this.mapHeight,
+      top: (index) => this.y(index), height: this.height, first: this.top, last: this.top + this.mapHeight,
     };
   }
 
@@ -260,7 +295,7 @@ export class Chart {
   private hatching(context: CanvasRenderingContext2D, t: Theme): void {
     context.save();
     context.beginPath();
-    context.rect(this.gutterWidth, HEADER, this.mapWidth, this.mapHeight);
+    context.rect(this.gutterWidth, this.top, this.mapWidth, this.mapHeight);
     context.clip();
     context.fillStyle = t.sheet;
     context.fill();
@@ -268,8 +303,8 @@ export class Chart {
     context.lineWidth = 1;
     context.beginPath();
     for (let x = -this.mapHeight; x < this.mapWidth; x += 7) {
-      context.moveTo(this.gutterWidth + x, HEADER + this.mapHeight);
-      context.lineTo(this.gutterWidth + x + this.mapHeight, HEADER);
+      context.moveTo(this.gutterWidth + x, this.top + this.mapHeight);
+      context.lineTo(this.gutterWidth + x + this.mapHeight, this.top);
     }
     context.stroke();
     context.restore();
@@ -308,20 +343,34 @@ export class Chart {
       const to = Math.min(this.gutterWidth + this.mapWidth, this.x(group.end));
       if (to <= from) continue;
       context.fillStyle = css(category(group.label, t.dark));
-      context.fillRect(from, HEADER - 6, to - from - (to - from > 4 ? 1 : 0), 4);
+      context.fillRect(from, CLASSES - 6, to - from - (to - from > 4 ? 1 : 0), 4);
       const name = fitting(context, group.name, to - from - 3);
       if (name.length > 1 || name === group.name) text(context, name, (from + to) / 2, 7, t.soft, "center");
       if (group.first > this.window.left && to - from > 6) {
         context.globalAlpha = 0.6;
-        line(context, this.x(group.first), HEADER, this.x(group.first), HEADER + this.mapHeight, t.paper, 1);
+        line(context, this.x(group.first), this.top, this.x(group.first), this.top + this.mapHeight, t.paper, 1);
         context.globalAlpha = 1;
       }
     }
+    if (this.faced) this.pictures(context);
     if (!this.groups.length) text(context, `${this.columns} inputs`, this.gutterWidth + 2, 8, t.faint);
     context.restore();
     if (this.atlas.depths && this.hooks.depths()) {
       context.font = `11px ${FONT}`;
-      text(context, fitting(context, "never right", this.gutterWidth - 10), this.gutterWidth - 8, HEADER + this.mapHeight + STRIP / 2 + 1, t.faint, "right");
+      text(context, fitting(context, "never right", this.gutterWidth - 10), this.gutterWidth - 8, this.top + this.mapHeight + STRIP / 2 + 1, t.faint, "right");
+    }
+  }
+
+  private pictures(context: CanvasRenderingContext2D): void {
+    const { left, right } = this.window;
+    const size = Math.min(FACE - 2, this.x(1) - this.x(0) - 1);
+    for (let place = Math.floor(left); place < Math.min(this.columns, right); place++) {
+      const face = this.face(this.atlas.inputs.order[place] as number);
+      if (!face) continue;
+      const scale = size / Math.max(face.width, face.height);
+      const [w, h] = [face.width * scale, face.height * scale];
+      context.imageSmoothingEnabled = face.width > size * ratio();
+      context.drawImage(face, this.x(place + 0.5) - w / 2, CLASSES + (FACE - 2 - h) / 2 - 1, w, h);
     }
   }
 
@@ -332,7 +381,7 @@ export class Chart {
     const { rows, inputs } = this.store.now;
     context.save();
     context.beginPath();
-    context.rect(this.gutterWidth - 5, HEADER - 8, this.mapWidth + 10, this.mapHeight + STRIP + 8);
+    context.rect(this.gutterWidth - 5, this.top - 8, this.mapWidth + 10, this.mapHeight + STRIP + 8);
     context.clip();
     if (this.hooks.depths()) this.depths(context, t);
     if (inputs.length > 1 || rows.length > 1) this.veil(context, t, new Set(rows), new Set(inputs));
@@ -340,15 +389,15 @@ export class Chart {
       const [x1, x2] = [this.x(from), this.x(end)];
       if (inputs.length > 1) {
         context.fillStyle = t.ink;
-        context.fillRect(x1, HEADER - 3, Math.max(1, x2 - x1), 3);
+        context.fillRect(x1, this.top - 3, Math.max(1, x2 - x1), 3);
       } else {
-        outline(context, t, x1, HEADER, x2 - x1, this.mapHeight);
+        outline(context, t, x1, this.top, x2 - x1, this.mapHeight);
         context.fillStyle = t.ink;
         context.beginPath();
         const x = (x1 + x2) / 2;
-        context.moveTo(x - 5, HEADER - 7);
-        context.lineTo(x + 5, HEADER - 7);
-        context.lineTo(x, HEADER);
+        context.moveTo(x - 5, this.top - 7);
+        context.lineTo(x + 5, this.top - 7);
+        context.lineTo(x, this.top);
         context.fill();
       }
     }
@@ -383,7 +432,7 @@ export class Chart {
     if (inputs.size > 1) {
       let at = this.window.left;
       for (const [from, end] of [...this.runs([...inputs]), [this.window.right, this.window.right] as const]) {
-        if (from > at) context.fillRect(this.x(at), HEADER, this.x(from) - this.x(at), mapHeight);
+        if (from > at) context.fillRect(this.x(at), this.top, this.x(from) - this.x(at), mapHeight);
         at = Math.max(at, end);
       }
     }
@@ -413,7 +462,7 @@ export class Chart {
     const [first, end] = [Math.floor(this.window.left), Math.min(this.columns, Math.ceil(this.window.right))];
     const path = new Path2D();
     const never = new Path2D();
-    const bottom = HEADER + this.mapHeight;
+    const bottom = this.top + this.mapHeight;
     for (const [from, to] of stretches(first, end, this.mapWidth)) {
       let [depth, lost] = [-1, false];
       for (let place = from; place < to; place++) {
@@ -422,8 +471,8 @@ export class Chart {
         else depth = Math.max(depth, this.lineOfRow[here] ?? 0);
       }
       const [x1, x2] = [this.x(from), this.x(to)];
-      const y = Math.max(HEADER + 1, this.y(depth));
-      if (depth >= 0 && y < bottom && this.y(depth + 1) > HEADER) {
+      const y = Math.max(this.top + 1, this.y(depth));
+      if (depth >= 0 && y < bottom && this.y(depth + 1) > this.top) {
         path.moveTo(x1, y);
         path.lineTo(x2, y);
       }
@@ -450,7 +499,7 @@ export class Chart {
 
   // ------------------------------------------------------------------ pointer and keys
 
-  zoom(factor: number, x = this.gutterWidth + this.mapWidth / 2, y = HEADER + this.mapHeight / 2): void {
+  zoom(factor: number, x = this.gutterWidth + this.mapWidth / 2, y = this.top + this.mapHeight / 2): void {
     const at = this.at(x, y);
     const cell = this.store.now.inputs.length ? this.cell() : null;
     const middle = x === this.gutterWidth + this.mapWidth / 2 && cell ? { column: cell.column + 0.5, line: cell.line + 0.5 } : at;
@@ -510,22 +559,22 @@ export class Chart {
     const { x, y } = this.place(event);
     this.pointers.set(event.pointerId, { x, y });
     if (this.pointers.size === 2) {
-      this.drag = { kind: "pinch", from: { line: 0, column: 0 }, x, y, moved: true };
+      this.drag = { kind: "pinch", from: { line: 0, column: 0 }, x, y, moved: true, more: false };
       return;
     }
     if (event.button > 1) return;
     if (x < this.gutterWidth) return this.pressGutter(x, y);
-    if (y < HEADER) return this.pressHeader(x);
+    if (y < this.top) return this.pressHeader(x);
     const cell = this.cellAt(x, y);
     if (!cell) return;
     this.frame.setPointerCapture?.(event.pointerId);
     if (event.button === 1 || event.altKey) {
       event.preventDefault();
-      this.drag = { kind: "pan", from: cell, x, y, moved: false };
+      this.drag = { kind: "pan", from: cell, x, y, moved: false, more: false };
       return;
     }
     const anchor = event.shiftKey ? this.anchor() : null;
-    this.drag = { kind: "range", from: anchor ?? cell, x, y, moved: anchor !== null };
+    this.drag = { kind: "range", from: anchor ?? cell, x, y, moved: anchor !== null, more: event.ctrlKey || event.metaKey };
     if (anchor) this.select(cell, anchor);
   }
 
@@ -540,7 +589,7 @@ export class Chart {
     const at = this.at(x, y);
     const index = Math.floor(at.line);
     const line = this.lines[index];
-    if (!line || y < HEADER) return;
+    if (!line || y < this.top) return;
     const span = spanAt(this.gutter(), x, index);
     const inset = brackets(this.spans) * BRACKET;
     if (line.module !== null && x < inset + 18 && !span) this.store.set({ folded: toggled(this.store.now.folded, line.module) });
@@ -579,12 +628,12 @@ export class Chart {
 
   private point(x: number, y: number): void {
     const cell = this.cellAt(x, y);
-    const inGutter = x < this.gutterWidth && y >= HEADER && y < HEADER + this.mapHeight;
+    const inGutter = x < this.gutterWidth && y >= this.top && y < this.top + this.mapHeight;
     this.hovered = cell;
     const index = cell?.line ?? (inGutter ? Math.floor(this.at(x, y).line) : -1);
     const line = this.lines[index];
     const row = line?.rows[line.rows.length - 1];
-    this.frame.style.cursor = inGutter || y < HEADER ? "pointer" : "crosshair";
+    this.frame.style.cursor = inGutter || y < this.top ? "pointer" : "crosshair";
     if (line && row !== undefined) this.hooks.hover({ line, row, input: cell ? (this.atlas.inputs.order[cell.column] ?? null) : null }, x, y);
     else this.hooks.hover(null, x, y);
     this.remark();
@@ -614,7 +663,18 @@ export class Chart {
     const drag = this.drag;
     if (this.pointers.size === 0) this.drag = null;
     if (!drag || cancelled || drag.kind !== "range" || drag.moved) return;
-    this.select(drag.from, null);
+    if (drag.more) this.another(drag.from);
+    else this.select(drag.from, null);
+  }
+
+  /** One input more, or one less. */
+  private another(cell: Cell): void {
+    const input = this.atlas.inputs.order[cell.column] ?? 0;
+    const { inputs, rows } = this.store.now;
+    this.store.set({
+      inputs: inputs.includes(input) ? inputs.filter((one) => one !== input) : [...inputs, input],
+      rows: rows.length ? rows : this.rowsOf(cell.line),
+    });
   }
 
   private key(event: KeyboardEvent): void {

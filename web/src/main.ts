@@ -3,7 +3,7 @@
 import { make } from "./dom";
 import type { Message, Page } from "./page";
 import { embedded, NOBODY, Socket, type Source, socketAddress } from "./source";
-import { keepInAddress, Store, within } from "./store";
+import { keepInAddress, type Selection, Store, within } from "./store";
 import { addStyle } from "./style";
 import { atlas } from "./views/atlas";
 import { curves } from "./views/curves";
@@ -58,15 +58,17 @@ export function start(root: Document = document): void {
   if (!page) return;
   const store = new Store();
   let now = page;
-  keepInAddress(store, (selection) =>
-    within(selection, now.atlas?.rows.length ?? 0, now.atlas?.inputs.count ?? 0, now.layers.length, now.atlas?.moments.length ?? 0),
-  );
+  const fit = (selection: Selection): Selection =>
+    within(selection, now.atlas?.rows.length ?? 0, now.atlas?.inputs.count ?? 0, now.layers.length, now.atlas?.moments.length ?? 0);
+  const address = keepInAddress(store, fit);
   const source: Source = page.live?.socket ? new Socket(socketAddress(page.live.socket, root.location.href)) : NOBODY;
   let leave = mountAll(root, page, store, source);
   source.subscribe((message: Message) => {
     if (message.type === "page") {
       now = message.page;
       leave();
+      store.set(fit(store.now));
+      address.follow(); // a link to a cell may have waited for these rows
       leave = mountAll(root, now, store, source);
     } else if (message.type === "moment" && now.atlas) {
       const at = now.atlas.moments.findIndex((moment) => moment.label === message.moment.label);

@@ -73,8 +73,7 @@ export function difference(now: Field, then: Field, than: string): Field & { rea
     const value = values[n] as number;
     if (!Number.isNaN(value)) codes[n] = Math.round(((value / high + 1) / 2) * (MISSING - 1));
   }
-  const sizes = values.map(Math.abs).filter((value) => value > 0).sort();
-  const usual = sizes[Math.floor(0.99 * sizes.length)] ?? high;
+  const usual = high * usualPart(values, high);
   return {
     ...base,
     codes,
@@ -89,6 +88,21 @@ export function difference(now: Field, then: Field, than: string): Field & { rea
     },
     reach: Math.max(0.02, usual / high),
   };
+}
+
+/** Below which part of the largest change 99 % of the changes stay. */
+function usualPart(values: Float64Array, high: number): number {
+  const counts = new Uint32Array(1001);
+  let changes = 0;
+  for (const value of values) {
+    if (!value) continue; // 0 and what was not measured
+    const part = Math.ceil((1000 * Math.abs(value)) / high);
+    counts[part] = (counts[part] ?? 0) + 1;
+    changes++;
+  }
+  let below = 0;
+  const part = counts.findIndex((many) => (below += many) >= 0.99 * changes && changes > 0);
+  return part < 1 ? 1 : part / 1000;
 }
 
 /** The values of one row, or null each where it was not measured. */

@@ -175,7 +175,7 @@ export function within(selection: Selection, rows: number, inputs: number, layer
  * Keeps the selection in the fragment of the address, and follows it. A page in a notebook's frame may not change its
  * address: there the selection lives as long as the page.
  */
-export function keepInAddress(store: Store, fit: (selection: Selection) => Selection): () => void {
+export function keepInAddress(store: Store, fit: (selection: Selection) => Selection): { follow: () => void; stop: () => void } {
   const follow = () => {
     const fragment = address();
     if (fragment.includes("=")) store.set(fit(read(fragment)));
@@ -195,10 +195,13 @@ export function keepInAddress(store: Store, fit: (selection: Selection) => Selec
     if (waiting === undefined) waiting = setTimeout(write, 200); // browsers allow some hundred changes in half a minute
   });
   addEventListener("hashchange", follow);
-  return () => {
-    stop();
-    clearTimeout(waiting);
-    removeEventListener("hashchange", follow);
+  return {
+    follow,
+    stop: () => {
+      stop();
+      clearTimeout(waiting);
+      removeEventListener("hashchange", follow);
+    },
   };
 }
 

@@ -40,7 +40,7 @@ const CSS = `
 .nw-track[hidden] { display: none; } .nw-thumb { position: absolute; top: 0; bottom: 0; border-radius: 4px; background: var(--faint, #657085); }
 .nw-tip { position: absolute; z-index: 5; pointer-events: none; background: var(--paper, #fff); border: 1px solid var(--line, #dde2ea); border-radius: 6px; box-shadow: 0 4px 16px rgb(0 0 0 / .16); padding: .4rem .6rem; font-size: .82rem; line-height: 1.4; max-width: 20rem; width: max-content; }
 .nw-tip[hidden] { display: none; } .nw-tip > * { display: block; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
-.nw-tip span { color: var(--soft, #4a5468); } .nw-tip .nw-tip-value { color: var(--ink, #1b2230); font-weight: 600; } .nw-tip .nw-tip-finding { color: var(--bad, #b3261e); }
+.nw-tip canvas { float: right; width: 44px; height: 44px; object-fit: contain; margin: .1rem 0 .2rem .6rem; } .nw-tip span { color: var(--soft, #4a5468); } .nw-tip .nw-tip-value { color: var(--ink, #1b2230); font-weight: 600; } .nw-tip .nw-tip-finding { color: var(--bad, #b3261e); }
 [data-view] .nw-status { max-width: none; font-variant-numeric: tabular-nums; min-height: 1.45em; }
 .nw-note, .nw-help { font-size: .82rem; max-width: 44rem; } .nw-note[hidden] { display: none; }
 .nw-spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }

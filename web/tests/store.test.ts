@@ -69,7 +69,7 @@ describe("the address", () => {
     vi.useFakeTimers();
     history.replaceState(null, "", "#rows=2");
     const store = new Store();
-    const stop = keepInAddress(store, (selection) => selection);
+    const { stop } = keepInAddress(store, (selection) => selection);
     expect(store.now.rows).toEqual([2]);
     store.set({ inputs: [4] });
     vi.runAllTimers();
@@ -83,7 +83,7 @@ describe("the address", () => {
       throw new DOMException("no", "SecurityError");
     });
     const store = new Store();
-    const stop = keepInAddress(store, (selection) => selection);
+    const { stop } = keepInAddress(store, (selection) => selection);
     store.set({ inputs: [4] });
     expect(() => vi.runAllTimers()).not.toThrow();
     expect(store.now.inputs).toEqual([4]);

@@ -64,6 +64,7 @@ export function atlas(element: HTMLElement, page: Page, store: Store): () => voi
       const about = chart.about(cell.line);
       const rows: (HTMLElement | null)[] = [make("b", {}, about.name)];
       if (cell.input !== null) {
+        rows.unshift(chart.face(cell.input));
         const given = data.inputs.ids[cell.input];
         rows.push(make("span", {}, `input ${cell.input}${given !== undefined && given !== String(cell.input) ? ` · ${given}` : ""}`));
         const verdict = verdictWords(data.inputs, cell.input);
@@ -144,7 +145,7 @@ export function atlas(element: HTMLElement, page: Page, store: Store): () => voi
     ).element;
 
   const help = make("p", { class: "nw-help", id: `${id}-help` },
-    "Arrow keys move the cell, Shift and arrows or a drag choose several inputs, + and − zoom, F folds the module, Enter opens the input, Escape clears. The wheel zooms after a click into the map.");
+    "Arrow keys move the cell, Shift and arrows or a drag choose several inputs, Ctrl and a click one more, + and − zoom, F folds the module, Enter opens the input, Escape clears. The wheel zooms after a click into the map.");
   chart.frame.setAttribute("aria-describedby", `${id}-help`);
   const frame = make("div", { class: "nw-frame" }, chart.frame, tooltip);
   const keys = make("div", { class: "nw-keys" });

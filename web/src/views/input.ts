@@ -62,7 +62,7 @@ function details(atlas: Atlas, inputs: readonly number[], row: number | undefine
 async function view(atlas: Atlas, store: Store, leaving: Leaving): Promise<Node[]> {
   const { inputs } = store.now;
   const chosen = inputs[inputs.length - 1];
-  if (chosen === undefined) return [make("p", { class: "nw-empty" }, "Choose an input in the map; with Shift choose a second one to compare.")];
+  if (chosen === undefined) return [make("p", { class: "nw-empty" }, "Choose an input in the map; with Ctrl and a click choose a second one to compare.")];
   const all = await pictures(atlas.inputs).catch(() => null);
   const thumb = (one: number, size: number) => {
     if (!all) return null;
