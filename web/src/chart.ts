@@ -1,27 +1,21 @@
 /** The map of rows × inputs on its canvases: what is drawn, pointed at and pressed. */
 
 import { stretches } from "./bins";
+import { Frame } from "./frame";
 import { lineName, BRACKET, brackets, drawGutter, findingsOf, type Gutter, nameWithin, spanAt } from "./gutter";
 import { between, groups, places, type Group } from "./columns";
-import { category, css, onto } from "./colour";
 import { type Cell, stepped } from "./cursor";
 import { Leaving, make, onFrame } from "./dom";
 import { type Line, lines, type Span, spans, toggled } from "./lines";
-import { colourOf, exact, type Painted, paintedMap } from "./map";
+import { type Painted, paintedMap } from "./map";
+import { drawMarks } from "./marks";
 import type { Atlas, Finding, Page } from "./page";
 import { type Pictures, picture, pictures } from "./pictures";
-import { fitting, FONT, line, ratio, sheet, text, theme, type Theme } from "./plot";
+import { FONT, ratio, sheet, theme, type Theme } from "./plot";
+import { faces, hatching, header, stripName, values } from "./scene";
 import { type Shown, shown } from "./shown";
 import type { Store, Zoom } from "./store";
 import { fitted, moved, showing, whole, zoomed } from "./window";
-import { valueWords } from "./cellwords";
-
-const CLASSES = 22;
-const FACE = 24;
-const STRIP = 14;
-const TALLEST = 20;
-const FEW = 12;
-const MAP_HEIGHT = 560;
 
 export interface Hooks {
   /** A cell under the pointer, or none; where on the frame. */
@@ -95,28 +89,10 @@ export class Chart {
     return (zoom && fitted(zoom, this.columns, this.lines.length)) ?? whole(this.columns, this.lines.length);
   }
 
-  private get mapWidth(): number {
-    return Math.max(40, this.width - this.gutterWidth - 1);
-  }
-
-  private get mapHeight(): number {
-    const all = this.lines.length * (this.lines.length <= FEW ? 1.4 * TALLEST : TALLEST);
-    return Math.max(60, Math.min(all, MAP_HEIGHT));
-  }
-
-  /** Whether columns are wide enough for a picture of their input. */
-  private get faced(): boolean {
-    const { left, right } = this.window;
-    return this.faces !== null && this.mapWidth / (right - left) >= 15;
-  }
-
-  /** Where the map begins, beneath the classes and pictures of its columns. */
-  private get top(): number {
-    return CLASSES + (this.faced ? FACE : 0);
-  }
-
-  private get height(): number {
-    return this.top + this.mapHeight + (this.atlas.depths ? STRIP : 2);
+  /** The picture as it is to be now. */
+  private get place(): Frame {
+    const { window, width, gutterWidth, columns } = this;
+    return new Frame({ window, width, gutter: gutterWidth, columns, lines: this.lines.length, pictures: this.faces !== null, strip: this.atlas.depths !== null });
   }
 
   fold(): void {
@@ -170,33 +146,6 @@ export class Chart {
 
   // ------------------------------------------------------------------ places
 
-  private x(place: number): number {
-    const { left, right } = this.window;
-    return this.gutterWidth + ((place - left) / (right - left)) * this.mapWidth;
-  }
-
-  private y(index: number): number {
-    const { top, bottom } = this.window;
-    return this.top + ((index - top) / (bottom - top)) * this.mapHeight;
-  }
-
-  private at(x: number, y: number): { column: number; line: number } {
-    const { left, right, top, bottom } = this.window;
-    return {
-      column: left + ((x - this.gutterWidth) / this.mapWidth) * (right - left),
-      line: top + ((y - this.top) / this.mapHeight) * (bottom - top),
-    };
-  }
-
-  /** The cell under a place of the frame; kept inside where the pointer has left the map while it drags. */
-  private cellAt(x: number, y: number, inside = false): Cell | null {
-    const at = this.at(x, y);
-    const out = x < this.gutterWidth || x >= this.gutterWidth + this.mapWidth || y < this.top || y >= this.top + this.mapHeight;
-    if (out && !inside) return null;
-    const clamp = (value: number, size: number) => Math.min(size - 1, Math.max(0, Math.floor(value)));
-    return { column: clamp(at.column, this.columns), line: clamp(at.line, this.lines.length) };
-  }
-
   /** Where the selection's cell is. */
   cell(): Cell | null {
     const { rows, inputs } = this.store.now;
@@ -236,54 +185,52 @@ export class Chart {
 
   draw(): void {
     this.measure();
-    const context = sheet(this.base, this.width, this.height);
-    this.frame.style.height = `${this.height}px`;
+    const at = this.place;
+    const context = sheet(this.base, at.width, at.height);
+    this.frame.style.height = `${at.height}px`;
     if (!context) return;
     const t = theme();
-    const { left, right, top, bottom } = this.window;
-    this.hatching(context, t);
-    const of = this.of;
-    let painted: Painted | null = null;
-    if (of) {
-      const [first, end] = [Math.floor(left), Math.min(this.columns, Math.ceil(right))];
-      const [above, below] = [Math.floor(top), Math.min(this.lines.length, Math.ceil(bottom))];
-      painted = this.paint(of, first, end, above, below, t);
-      if (painted) {
-        context.save();
-        context.beginPath();
-        context.rect(this.gutterWidth, this.top, this.mapWidth, this.mapHeight);
-        context.clip();
-        context.imageSmoothingEnabled = false;
-        context.drawImage(painted.canvas, this.x(first), this.y(above), this.x(end) - this.x(first), this.y(below) - this.y(above));
-        this.numbers(context, of, first, end, above, below, t);
-        context.restore();
-      }
+    const { of } = this;
+    // Of classes that changed, the others are no gap in what was measured.
+    hatching(context, at, of?.against && of.grid.kind === "category" ? t.sheet : t.line, t);
+    const painted = of && this.paint(of, at, t);
+    if (of && painted) {
+      const { first, end, above, below } = at.seen;
+      context.save();
+      at.clip(context);
+      context.imageSmoothingEnabled = false;
+      context.drawImage(painted.canvas, at.x(first), at.y(above), at.x(end) - at.x(first), at.y(below) - at.y(above));
+      values(context, at, of, this.atlas, this.lines, t);
+      context.restore();
     }
-    this.header(context, t);
+    header(context, at, this.groups, t);
+    if (at.faced) faces(context, at, this.atlas.inputs.order, (input) => this.face(input));
+    if (this.atlas.depths && this.hooks.depths()) stripName(context, at, t);
     context.strokeStyle = t.line;
     context.lineWidth = 1;
-    context.strokeRect(this.gutterWidth - 0.5, this.top - 0.5, this.mapWidth + 1, this.mapHeight + 1);
-    drawGutter(context, this.gutter(), t, new Set(this.store.now.rows));
+    context.strokeRect(at.gutter - 0.5, at.top - 0.5, at.mapWidth + 1, at.mapHeight + 1);
+    drawGutter(context, this.gutter(at), t, new Set(this.store.now.rows));
     this.scrollbar();
     this.hooks.drawn(of, painted);
     this.drawMarks();
   }
 
-  private gutter(): Gutter {
+  private gutter(at: Frame): Gutter {
     return {
-      lines: this.lines, spans: this.spans, found: this.found, rows: this.atlas.rows, width: this.gutterWidth,
-      top: (index) => this.y(index), height: this.height, first: this.top, last: this.top + this.mapHeight,
+      lines: this.lines, spans: this.spans, found: this.found, rows: this.atlas.rows, width: at.gutter,
+      top: (index) => at.y(index), first: at.top, last: at.bottom,
     };
   }
 
-  private paint(of: Shown, first: number, end: number, above: number, below: number, t: Theme): Painted | null {
-    const dots = ratio();
-    const key = [of.grid.name, of.moment.label, of.against?.label ?? "", first, end, above, below, Math.round(this.mapWidth), t.dark, this.store.now.folded.join()].join("|");
+  /** The pixels for what is chosen, from before where they are known. */
+  private paint(of: Shown, at: Frame, t: Theme): Painted | null {
+    const { first, end, above, below } = at.seen;
+    const key = [of.grid.name, of.moment.label, of.against?.label ?? "", first, end, above, below, Math.round(at.mapWidth), t.dark, this.store.now.folded.join()].join("|");
     const known = this.painted.get(key);
     if (known) return known;
     const order = this.atlas.inputs.order;
-    const columns = stretches(first, end, this.mapWidth * dots).map(([from, to]) => order.slice(from, to));
-    const rows = stretches(above, below, this.mapHeight * dots).map(([from, to]) => this.lines.slice(from, to).flatMap((one) => one.rows));
+    const columns = stretches(first, end, at.mapWidth * ratio()).map(([from, to]) => order.slice(from, to));
+    const rows = stretches(above, below, at.mapHeight * ratio()).map(([from, to]) => this.lines.slice(from, to).flatMap((one) => one.rows));
     const found = paintedMap(of, rows, columns, t.dark);
     if (!found) return null;
     if (this.painted.size > 11) this.painted.delete(this.painted.keys().next().value as string);
@@ -291,201 +238,17 @@ export class Chart {
     return found;
   }
 
-  /** Thin stripes behind the map: where they show, nothing was measured. */
-  private hatching(context: CanvasRenderingContext2D, t: Theme): void {
-    context.save();
-    context.beginPath();
-    context.rect(this.gutterWidth, this.top, this.mapWidth, this.mapHeight);
-    context.clip();
-    context.fillStyle = t.sheet;
-    context.fill();
-    context.strokeStyle = this.of?.against && this.of.grid.kind === "category" ? t.sheet : t.line;
-    context.lineWidth = 1;
-    context.beginPath();
-    for (let x = -this.mapHeight; x < this.mapWidth; x += 7) {
-      context.moveTo(this.gutterWidth + x, this.top + this.mapHeight);
-      context.lineTo(this.gutterWidth + x + this.mapHeight, this.top);
-    }
-    context.stroke();
-    context.restore();
-  }
-
-  /** The values themselves, where a cell has room for them. */
-  private numbers(context: CanvasRenderingContext2D, of: Shown, first: number, end: number, above: number, below: number, t: Theme): void {
-    const wide = this.x(1) - this.x(0);
-    const tall = this.y(1) - this.y(0);
-    if (wide < (of.grid.kind === "category" ? 14 : 34) || tall < 13) return;
-    context.font = `11px ${FONT}`;
-    for (let index = above; index < below; index++) {
-      const row = this.lines[index]?.rows;
-      if (row?.length !== 1) continue;
-      for (let place = first; place < end; place++) {
-        const input = this.atlas.inputs.order[place] as number;
-        const value = exact(of, row[0] as number, input);
-        if (value === null) continue;
-        const said = of.grid.kind === "category" ? valueWords(of, value, this.atlas.inputs) : valueWords({ ...of, grid: { ...of.grid, unit: "" } }, value, this.atlas.inputs);
-        if (context.measureText(said).width > wide - 4) continue;
-        const code = of.codes[(row[0] as number) * of.columns + input] as number;
-        text(context, said, this.x(place + 0.5), this.y(index + 0.5) + 0.5, onto(colourOf(of, code, t.dark)), "center");
-      }
-    }
-  }
-
-  /** Classes above their columns. */
-  private header(context: CanvasRenderingContext2D, t: Theme): void {
-    context.save();
-    context.beginPath();
-    context.rect(this.gutterWidth, 0, this.mapWidth, this.height);
-    context.clip();
-    context.font = `11px ${FONT}`;
-    for (const group of this.groups) {
-      const from = Math.max(this.gutterWidth, this.x(group.first));
-      const to = Math.min(this.gutterWidth + this.mapWidth, this.x(group.end));
-      if (to <= from) continue;
-      context.fillStyle = css(category(group.label, t.dark));
-      context.fillRect(from, CLASSES - 6, to - from - (to - from > 4 ? 1 : 0), 4);
-      const name = fitting(context, group.name, to - from - 3);
-      if (name.length > 1 || name === group.name) text(context, name, (from + to) / 2, 7, t.soft, "center");
-      if (group.first > this.window.left && to - from > 6) {
-        context.globalAlpha = 0.6;
-        line(context, this.x(group.first), this.top, this.x(group.first), this.top + this.mapHeight, t.paper, 1);
-        context.globalAlpha = 1;
-      }
-    }
-    if (this.faced) this.pictures(context);
-    if (!this.groups.length) text(context, `${this.columns} inputs`, this.gutterWidth + 2, 8, t.faint);
-    context.restore();
-    if (this.atlas.depths && this.hooks.depths()) {
-      context.font = `11px ${FONT}`;
-      text(context, fitting(context, "never right", this.gutterWidth - 10), this.gutterWidth - 8, this.top + this.mapHeight + STRIP / 2 + 1, t.faint, "right");
-    }
-  }
-
-  private pictures(context: CanvasRenderingContext2D): void {
-    const { left, right } = this.window;
-    const size = Math.min(FACE - 2, this.x(1) - this.x(0) - 1);
-    for (let place = Math.floor(left); place < Math.min(this.columns, right); place++) {
-      const face = this.face(this.atlas.inputs.order[place] as number);
-      if (!face) continue;
-      const scale = size / Math.max(face.width, face.height);
-      const [w, h] = [face.width * scale, face.height * scale];
-      context.imageSmoothingEnabled = face.width > size * ratio();
-      context.drawImage(face, this.x(place + 0.5) - w / 2, CLASSES + (FACE - 2 - h) / 2 - 1, w, h);
-    }
-  }
-
   private drawMarks(): void {
-    const context = sheet(this.over, this.width, this.height);
+    const at = this.place;
+    const context = sheet(this.over, at.width, at.height);
     if (!context) return;
-    const t = theme();
     const { rows, inputs } = this.store.now;
-    context.save();
-    context.beginPath();
-    context.rect(this.gutterWidth - 5, this.top - 8, this.mapWidth + 10, this.mapHeight + STRIP + 8);
-    context.clip();
-    if (this.hooks.depths()) this.depths(context, t);
-    if (inputs.length > 1 || rows.length > 1) this.veil(context, t, new Set(rows), new Set(inputs));
-    for (const [from, end] of this.runs(inputs)) {
-      const [x1, x2] = [this.x(from), this.x(end)];
-      if (inputs.length > 1) {
-        context.fillStyle = t.ink;
-        context.fillRect(x1, this.top - 3, Math.max(1, x2 - x1), 3);
-      } else {
-        outline(context, t, x1, this.top, x2 - x1, this.mapHeight);
-        context.fillStyle = t.ink;
-        context.beginPath();
-        const x = (x1 + x2) / 2;
-        context.moveTo(x - 5, this.top - 7);
-        context.lineTo(x + 5, this.top - 7);
-        context.lineTo(x, this.top);
-        context.fill();
-      }
-    }
-    if (rows.length === 1 || inputs.length <= 1)
-      for (const index of new Set(rows.map((row) => this.lineOfRow[row] ?? 0)))
-        outline(context, t, this.gutterWidth, this.y(index), this.mapWidth, this.y(index + 1) - this.y(index));
-    const cell = rows.length && inputs.length ? this.cell() : null;
-    if (cell && cell.line >= this.window.top - 1) {
-      const [x, y, w, h] = [this.x(cell.column), this.y(cell.line), this.x(1) - this.x(0), this.y(1) - this.y(0)];
-      const [wide, tall] = [Math.max(7, w), Math.max(7, h)];
-      context.lineWidth = 5;
-      context.strokeStyle = t.paper;
-      context.strokeRect(x + w / 2 - wide / 2, y + h / 2 - tall / 2, wide, tall);
-      context.lineWidth = 2;
-      context.strokeStyle = t.ink;
-      context.strokeRect(x + w / 2 - wide / 2, y + h / 2 - tall / 2, wide, tall);
-    }
-    if (this.hovered && !this.drag?.moved) {
-      const { column, line: index } = this.hovered;
-      context.globalAlpha = 0.55;
-      outline(context, t, this.x(column), this.y(index), Math.max(2, this.x(1) - this.x(0)), this.y(index + 1) - this.y(index));
-      context.globalAlpha = 1;
-    }
-    context.restore();
-  }
-
-  /** What is not chosen steps back. */
-  private veil(context: CanvasRenderingContext2D, t: Theme, rows: ReadonlySet<number>, inputs: ReadonlySet<number>): void {
-    context.fillStyle = t.paper;
-    context.globalAlpha = 0.62;
-    const { mapHeight, mapWidth, gutterWidth } = this;
-    if (inputs.size > 1) {
-      let at = this.window.left;
-      for (const [from, end] of [...this.runs([...inputs]), [this.window.right, this.window.right] as const]) {
-        if (from > at) context.fillRect(this.x(at), this.top, this.x(from) - this.x(at), mapHeight);
-        at = Math.max(at, end);
-      }
-    }
-    if (rows.size > 1)
-      this.lines.forEach((one, index) => {
-        if (!one.rows.some((row) => rows.has(row))) context.fillRect(gutterWidth, this.y(index), mapWidth, this.y(index + 1) - this.y(index));
-      });
-    context.globalAlpha = 1;
-  }
-
-  /** Neighbouring columns of some inputs, in the order of columns. */
-  private runs(inputs: readonly number[]): [number, number][] {
-    const chosen = inputs.map((input) => this.places[input] ?? -1).filter((place) => place >= 0).sort((a, b) => a - b);
-    const found: [number, number][] = [];
-    for (const place of chosen) {
-      const last = found[found.length - 1];
-      if (last && last[1] === place) last[1] = place + 1;
-      else found.push([place, place + 1]);
-    }
-    return found;
-  }
-
-  /** A line through the columns at the row from which on the belief is right; a tick beneath where it never is. */
-  private depths(context: CanvasRenderingContext2D, t: Theme): void {
-    const depths = this.atlas.depths;
-    if (!depths) return;
-    const [first, end] = [Math.floor(this.window.left), Math.min(this.columns, Math.ceil(this.window.right))];
-    const path = new Path2D();
-    const never = new Path2D();
-    const bottom = this.top + this.mapHeight;
-    for (const [from, to] of stretches(first, end, this.mapWidth)) {
-      let [depth, lost] = [-1, false];
-      for (let place = from; place < to; place++) {
-        const here = depths[this.atlas.inputs.order[place] as number] ?? -1;
-        if (here < 0) lost = true;
-        else depth = Math.max(depth, this.lineOfRow[here] ?? 0);
-      }
-      const [x1, x2] = [this.x(from), this.x(to)];
-      const y = Math.max(this.top + 1, this.y(depth));
-      if (depth >= 0 && y < bottom && this.y(depth + 1) > this.top) {
-        path.moveTo(x1, y);
-        path.lineTo(x2, y);
-      }
-      if (lost) never.rect(x1, bottom + 4, Math.max(1, x2 - x1 - (x2 - x1 > 3 ? 1 : 0)), STRIP - 6);
-    }
-    context.lineWidth = 3.5;
-    context.strokeStyle = t.paper;
-    context.stroke(path);
-    context.lineWidth = 1.5;
-    context.strokeStyle = t.ink;
-    context.stroke(path);
-    context.fillStyle = t.bad;
-    context.fill(never);
+    drawMarks(context, at, {
+      rows, inputs, lines: this.lines, lineOfRow: this.lineOfRow, places: this.places, order: this.atlas.inputs.order,
+      cell: rows.length && inputs.length ? this.cell() : null,
+      hovered: this.drag?.moved ? null : this.hovered,
+      depths: this.hooks.depths() ? this.atlas.depths : null,
+    }, theme());
   }
 
   private scrollbar(): void {
@@ -499,11 +262,14 @@ export class Chart {
 
   // ------------------------------------------------------------------ pointer and keys
 
-  zoom(factor: number, x = this.gutterWidth + this.mapWidth / 2, y = this.top + this.mapHeight / 2): void {
-    const at = this.at(x, y);
+  /** Around a place of the picture; without one around the cell, or the middle of what is seen. */
+  zoom(factor: number, around?: { x: number; y: number }): void {
+    const at = this.place;
     const cell = this.store.now.inputs.length ? this.cell() : null;
-    const middle = x === this.gutterWidth + this.mapWidth / 2 && cell ? { column: cell.column + 0.5, line: cell.line + 0.5 } : at;
-    this.store.set({ zoom: zoomed(this.window, factor, middle.column, middle.line, this.columns, this.lines.length) });
+    const { left, right, top, bottom } = at.window;
+    const column = around ? at.column(around.x) : cell ? cell.column + 0.5 : (left + right) / 2;
+    const line = around ? at.line(around.y) : cell ? cell.line + 0.5 : (top + bottom) / 2;
+    this.store.set({ zoom: zoomed(at.window, factor, column, line, at.columns, at.lines) });
   }
 
   private pan(across: number, down: number): void {
@@ -534,7 +300,7 @@ export class Chart {
     this.pan(at - (this.window.left + this.window.right) / 2, 0);
   }
 
-  private place(event: MouseEvent): { x: number; y: number } {
+  private where(event: MouseEvent): { x: number; y: number } {
     const box = this.frame.getBoundingClientRect();
     return { x: event.clientX - box.left - this.frame.clientLeft, y: event.clientY - box.top - this.frame.clientTop };
   }
@@ -544,28 +310,29 @@ export class Chart {
     if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
       if (!this.store.now.zoom) return;
       event.preventDefault();
-      this.pan((((event.deltaX || event.deltaY) * (right - left)) / this.mapWidth) * 1, 0);
+      this.pan(((event.deltaX || event.deltaY) * (right - left)) / this.place.mapWidth, 0);
       return;
     }
     // A page must not be caught by a map that it scrolls past: the wheel zooms with Ctrl, or after a click into the map.
     if (!event.ctrlKey && !event.metaKey && document.activeElement !== this.frame) return;
     event.preventDefault();
-    const { x, y } = this.place(event);
-    this.zoom(Math.exp(-Math.max(-60, Math.min(60, event.deltaY)) / 150), x, y);
+    const { x, y } = this.where(event);
+    this.zoom(Math.exp(-Math.max(-60, Math.min(60, event.deltaY)) / 150), { x, y });
     this.point(x, y);
   }
 
   private press(event: PointerEvent): void {
-    const { x, y } = this.place(event);
+    const { x, y } = this.where(event);
     this.pointers.set(event.pointerId, { x, y });
     if (this.pointers.size === 2) {
       this.drag = { kind: "pinch", from: { line: 0, column: 0 }, x, y, moved: true, more: false };
       return;
     }
     if (event.button > 1) return;
-    if (x < this.gutterWidth) return this.pressGutter(x, y);
-    if (y < this.top) return this.pressHeader(x);
-    const cell = this.cellAt(x, y);
+    const at = this.place;
+    if (x < at.gutter) return this.pressGutter(x, y);
+    if (y < at.top) return this.pressHeader(x);
+    const cell = at.cell(x, y);
     if (!cell) return;
     this.frame.setPointerCapture?.(event.pointerId);
     if (event.button === 1 || event.altKey) {
@@ -586,11 +353,11 @@ export class Chart {
   }
 
   private pressGutter(x: number, y: number): void {
-    const at = this.at(x, y);
-    const index = Math.floor(at.line);
+    const at = this.place;
+    const index = Math.floor(at.line(y));
     const line = this.lines[index];
-    if (!line || y < this.top) return;
-    const span = spanAt(this.gutter(), x, index);
+    if (!line || y < at.top || y >= at.bottom) return;
+    const span = spanAt(this.gutter(at), x, index);
     const inset = brackets(this.spans) * BRACKET;
     if (line.module !== null && x < inset + 18 && !span) this.store.set({ folded: toggled(this.store.now.folded, line.module) });
     else if (span) this.store.set({ folded: toggled(this.store.now.folded, span.module), zoom: null });
@@ -601,25 +368,25 @@ export class Chart {
   }
 
   private pressHeader(x: number): void {
-    const { column } = this.at(x, 0);
+    const column = this.place.column(x);
     const group = this.groups.find((one) => column >= one.first && column < one.end);
     if (group) this.store.set({ inputs: this.atlas.inputs.order.slice(group.first, group.end) });
   }
 
   private move(event: PointerEvent): void {
-    const { x, y } = this.place(event);
+    const { x, y } = this.where(event);
     if (this.drag?.kind === "pinch" && this.pointers.has(event.pointerId)) return this.pinch(event.pointerId, x, y);
     if (this.drag && this.drag.kind !== "pinch") {
       if (Math.hypot(x - this.drag.x, y - this.drag.y) > 4) this.drag.moved = true;
       if (!this.drag.moved) return;
       if (this.drag.kind === "pan") {
-        const { left, right, top, bottom } = this.window;
-        this.pan(((this.drag.x - x) / this.mapWidth) * (right - left), ((this.drag.y - y) / this.mapHeight) * (bottom - top));
+        const at = this.place;
+        this.pan((this.drag.x - x) / at.wide, (this.drag.y - y) / at.tall);
         this.drag.x = x;
         this.drag.y = y;
         return;
       }
-      const to = this.cellAt(x, y, true);
+      const to = this.place.cell(x, y, true);
       if (to) this.select({ line: this.drag.from.line, column: to.column }, this.drag.from);
       return;
     }
@@ -627,13 +394,14 @@ export class Chart {
   }
 
   private point(x: number, y: number): void {
-    const cell = this.cellAt(x, y);
-    const inGutter = x < this.gutterWidth && y >= this.top && y < this.top + this.mapHeight;
+    const at = this.place;
+    const cell = at.cell(x, y);
+    const inGutter = x < at.gutter && y >= at.top && y < at.bottom;
     this.hovered = cell;
-    const index = cell?.line ?? (inGutter ? Math.floor(this.at(x, y).line) : -1);
+    const index = cell?.line ?? (inGutter ? Math.floor(at.line(y)) : -1);
     const line = this.lines[index];
     const row = line?.rows[line.rows.length - 1];
-    this.frame.style.cursor = inGutter || y < this.top ? "pointer" : "crosshair";
+    this.frame.style.cursor = inGutter || y < at.top ? "pointer" : "crosshair";
     if (line && row !== undefined) this.hooks.hover({ line, row, input: cell ? (this.atlas.inputs.order[cell.column] ?? null) : null }, x, y);
     else this.hooks.hover(null, x, y);
     this.remark();
@@ -653,9 +421,9 @@ export class Chart {
     const [c, d] = now;
     if (!a || !b || !c || !d) return;
     const factor = Math.hypot(d.x - c.x, d.y - c.y) / Math.max(1, Math.hypot(b.x - a.x, b.y - a.y));
-    this.zoom(factor, (c.x + d.x) / 2 + 0.001, (c.y + d.y) / 2);
-    const { left, right, top, bottom } = this.window;
-    this.pan((((a.x + b.x) / 2 - (c.x + d.x) / 2) / this.mapWidth) * (right - left), (((a.y + b.y) / 2 - (c.y + d.y) / 2) / this.mapHeight) * (bottom - top));
+    this.zoom(factor, { x: (c.x + d.x) / 2, y: (c.y + d.y) / 2 });
+    const at = this.place;
+    this.pan((a.x + b.x - c.x - d.x) / 2 / at.wide, (a.y + b.y - c.y - d.y) / 2 / at.tall);
   }
 
   private release(event: PointerEvent, cancelled = false): void {
@@ -709,13 +477,4 @@ export class Chart {
   about(line: Line): { name: string; findings: string[] } {
     return { name: lineName(line, this.atlas.rows), findings: findingsOf(this.page, line).map((one) => `${one.status}: ${one.cause}`) };
   }
-}
-
-function outline(context: CanvasRenderingContext2D, t: Theme, x: number, y: number, width: number, height: number): void {
-  context.lineWidth = 3;
-  context.strokeStyle = t.paper;
-  context.strokeRect(x, y, width, height);
-  context.lineWidth = 1;
-  context.strokeStyle = t.ink;
-  context.strokeRect(x, y, width, height);
 }

@@ -18,7 +18,6 @@ export interface Gutter {
   width: number;
   /** Where a line begins, in pixels of the drawing. */
   top: (line: number) => number;
-  height: number;
   /** The ends of the map. */
   first: number;
   last: number;

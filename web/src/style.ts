@@ -51,7 +51,7 @@ details.nw-more { border: 0; padding: .3rem 0 0; } details.nw-more summary { fon
 .nw-pattern[aria-pressed=true] { border-color: var(--ink, #1b2230); box-shadow: inset 3px 0 0 var(--ink, #1b2230); }
 .nw-pattern b { display: block; font-weight: 600; } .nw-pattern span { display: block; color: var(--soft, #4a5468); font-size: .85rem; } .nw-pattern small { color: var(--faint, #657085); font-size: .8rem; }
 .nw-picture { image-rendering: pixelated; border: 1px solid var(--line, #dde2ea); border-radius: 3px; background: var(--sheet, #f6f7f9); max-width: 100%; }
-.nw-head { display: flex; flex-wrap: wrap; gap: .6rem 1.1rem; align-items: flex-start; margin-bottom: .6rem; } .nw-head > div { min-width: 0; }
+.nw-head { display: flex; flex-wrap: wrap; gap: .6rem 1.1rem; align-items: flex-start; margin-bottom: .6rem; } .nw-head > div { min-width: 0; } .nw-part + .nw-head { margin-top: 1.4rem; }
 .nw-head h3, .nw-part h4 { margin: 0; } .nw-head h3 { font-size: 1.05rem; }
 .nw-part { margin: 1rem 0 0; } .nw-part h4 { font-size: .85rem; font-weight: 600; }
 .nw-part h4 small { font-weight: 400; color: var(--faint, #657085); font-size: .8rem; }

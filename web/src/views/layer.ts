@@ -10,7 +10,7 @@ import { type Histogram, histogram } from "../histogram";
 import { colourOf } from "../map";
 import type { Atlas, Layer, Page, Units } from "../page";
 import { picture, pictures } from "../pictures";
-import { FONT, line, sheet, text, theme } from "../plot";
+import { fitting, FONT, line, sheet, text, theme } from "../plot";
 import { rowValues, type Shown, shown } from "../shown";
 import type { Store } from "../store";
 import { bytes, count, duration, exponent, listed, megaflops, number, plural, rowName, shapes, share, source } from "../words";
@@ -128,7 +128,7 @@ function spread(of: Shown, atlas: Atlas, row: number, store: Store, leaving: Lea
         context.fillStyle = t.ink;
         context.fillRect(x, y(inside), wide - gap, bottom - y(inside));
       }
-      if (of.grid.kind === "category" && wide > 22) text(context, className(atlas.inputs, bin.from).slice(0, Math.floor(wide / 6.5)), x + wide / 2, bottom + 12, t.faint, "center");
+      if (of.grid.kind === "category" && wide > 22) text(context, fitting(context, className(atlas.inputs, bin.from), wide - 4), x + wide / 2, bottom + 12, t.faint, "center");
     });
     line(context, left, bottom, right, bottom, t.faint);
     if (counted.axis) {
