@@ -64,9 +64,13 @@ export function onFrame(draw: () => void): () => void {
   };
 }
 
-/** As `onFrame`, but after the picture is on the screen: for what may come a little later than a map answers. */
-export function afterFrame(draw: () => void): () => void {
-  return onFrame(() => setTimeout(draw));
+/** For what may come a little later than a map answers: once calls have ceased for a moment, as when a key is let go. */
+export function afterwards(draw: () => void, milliseconds = 40): () => void {
+  let waiting: ReturnType<typeof setTimeout> | undefined;
+  return () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(draw, milliseconds);
+  };
 }
 
 /** What has to be undone when a view goes. */

@@ -44,7 +44,8 @@ export function picture(all: Pictures, input: number, label: string): HTMLCanvas
 /** A canvas of `width` × `height` pixels by a function of the pixel's number. */
 export function painted(width: number, height: number, label: string, colour: (n: number) => number): HTMLCanvasElement {
   const canvas = make("canvas", { class: "nw-picture", width, height, role: "img", "aria-label": label });
-  const context = canvas.getContext("2d");
+  // Small, and written pixel by pixel: cheaper in memory than on the graphics card.
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   if (!context) return canvas;
   const image = context.createImageData(width, height);
   const pixels = new Uint32Array(image.data.buffer);

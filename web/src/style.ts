@@ -1,7 +1,7 @@
 /** The looks of the views, in the colours of the page. */
 
 const CSS = `
-[data-view] { color: var(--ink, #1b2230); font-size: .9rem; line-height: 1.45; min-width: 0; position: relative; }
+[data-view] { color: var(--ink, #1b2230); font-size: .9rem; line-height: 1.45; min-width: 0; position: relative; contain: layout style; }
 [data-view]:focus-visible { outline: 2px solid var(--after, #0b6bb0); outline-offset: 6px; border-radius: 4px; }
 [data-view] p { margin: .4rem 0; } [data-view] canvas { display: block; }
 .nw-bar { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem 1.1rem; margin: 0 0 .5rem; }

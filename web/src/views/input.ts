@@ -3,7 +3,7 @@
 import { apart, strip } from "../beliefs";
 import { depthWords, isClass, verdictWords } from "../cellwords";
 import { codesOf, detailTitle, drawn } from "../details";
-import { afterFrame, Leaving, make, renew } from "../dom";
+import { afterwards, Leaving, make, renew } from "../dom";
 import type { Atlas, Detail, Page } from "../page";
 import { picture, pictures } from "../pictures";
 import { gridOf, shown } from "../shown";
@@ -34,7 +34,7 @@ export function input(element: HTMLElement, page: Page, store: Store): () => voi
     scene = next;
     renew(element, parts);
   };
-  const again = afterFrame(() => void render().catch(() => element.replaceChildren(make("p", { class: "nw-error" }, "This part of the page cannot be read."))));
+  const again = afterwards(() => void render().catch(() => element.replaceChildren(make("p", { class: "nw-error" }, "This part of the page cannot be read."))));
   again();
   leaving.add(store.subscribe((changed) => {
     if (["inputs", "rows", "statistic", "moment", "against", "unit", "page"].some((part) => changed.has(part as never))) again();

@@ -5,7 +5,7 @@ import { inWords, plot } from "../bars";
 import { valueWords } from "../cellwords";
 import { className } from "../columns";
 import { css } from "../colour";
-import { afterFrame, Leaving, make, renew } from "../dom";
+import { afterwards, Leaving, make, renew } from "../dom";
 import { type Histogram, histogram } from "../histogram";
 import { colourOf } from "../map";
 import type { Atlas, Layer, Page, Units } from "../page";
@@ -28,7 +28,7 @@ export function layer(element: HTMLElement, page: Page, store: Store): () => voi
     const parts = await view(page, store, drawing);
     if (now === asked) renew(element, parts);
   };
-  const again = afterFrame(() => void render().catch(() => element.replaceChildren(make("p", { class: "nw-error" }, "This part of the page cannot be read."))));
+  const again = afterwards(() => void render().catch(() => element.replaceChildren(make("p", { class: "nw-error" }, "This part of the page cannot be read."))));
   let chosen = "";
   const follow = () => {
     const { rows, layer: at, statistic, moment, against, unit } = store.now;

@@ -78,9 +78,11 @@ export function listing(element: HTMLElement, page: Page, store: Store): () => v
     });
     say(found, filter ? `${count(shown.length)} of ${plural(page.layers.length, "layer")}` : plural(page.layers.length, "layer"));
   };
+  let marked = new Set<number>();
   const mark = onFrame(() => {
     const chosen = chosenLayers(page, store);
-    lines.forEach((one, index) => one.setAttribute("aria-current", String(chosen.has(index))));
+    for (const index of new Set([...marked, ...chosen])) lines[index]?.setAttribute("aria-current", String(chosen.has(index)));
+    marked = chosen;
     reachable(body, chosen.size === 1 ? lines[[...chosen][0] as number] : undefined);
     if (chosen.size === 1) reveal(lines[[...chosen][0] as number]);
   });
