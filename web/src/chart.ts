@@ -315,6 +315,7 @@ export class Chart {
     }
     // A page must not be caught by a map that it scrolls past: the wheel zooms with Ctrl, or after a click into the map.
     if (!event.ctrlKey && !event.metaKey && document.activeElement !== this.frame) return;
+    if (event.deltaY > 0 && !this.store.now.zoom && !event.ctrlKey) return; // all is seen: the page scrolls on
     event.preventDefault();
     const { x, y } = this.where(event);
     this.zoom(Math.exp(-Math.max(-60, Math.min(60, event.deltaY)) / 150), { x, y });

@@ -15,6 +15,10 @@ import { live } from "./views/live";
 import { patterns } from "./views/patterns";
 import { trials } from "./views/trials";
 
+export { NOBODY, Socket, type Source } from "./source";
+export { Store } from "./store";
+export { addStyle } from "./style";
+
 /** Builds a view into an element; what comes back takes it away again. */
 export type Mount = (element: HTMLElement, page: Page, store: Store, source: Source) => () => void;
 

@@ -46,7 +46,7 @@ const CSS = `
 .nw-spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 details.nw-more { border: 0; padding: .3rem 0 0; } details.nw-more summary { font-weight: 400; font-size: .82rem; color: var(--faint, #657085); }
 .nw-list { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); gap: .6rem; margin: 0; padding: 0; list-style: none; }
-.nw-pattern { display: block; width: 100%; height: 100%; text-align: left; font: inherit; color: inherit; background: var(--sheet, #f6f7f9); border: 1px solid var(--line, #dde2ea); border-radius: 8px; padding: .6rem .8rem; cursor: pointer; }
+.nw-pattern { display: flex; flex-direction: column; width: 100%; height: 100%; text-align: left; font: inherit; color: inherit; background: var(--sheet, #f6f7f9); border: 1px solid var(--line, #dde2ea); border-radius: 8px; padding: .6rem .8rem; cursor: pointer; }
 .nw-pattern:hover { border-color: var(--faint, #657085); } .nw-pattern:focus-visible { outline: 2px solid var(--after, #0b6bb0); outline-offset: 2px; }
 .nw-pattern[aria-pressed=true] { border-color: var(--ink, #1b2230); box-shadow: inset 3px 0 0 var(--ink, #1b2230); }
 .nw-pattern b { display: block; font-weight: 600; } .nw-pattern span { display: block; color: var(--soft, #4a5468); font-size: .85rem; } .nw-pattern small { color: var(--faint, #657085); font-size: .8rem; }
@@ -66,14 +66,14 @@ details.nw-more { border: 0; padding: .3rem 0 0; } details.nw-more summary { fon
 .nw-names { display: grid; grid-template-columns: minmax(5rem, max-content) minmax(6rem, 1fr) max-content; gap: .1rem .7rem; align-items: center; max-width: 40rem; font-size: .82rem; font-variant-numeric: tabular-nums; }
 .nw-barbox { position: relative; height: .8em; } .nw-barbox i { position: absolute; top: 0; bottom: 0; } .nw-barbox::before { content: ""; position: absolute; left: 50%; top: -2px; bottom: -2px; width: 1px; background: var(--line, #dde2ea); }
 .nw-table { border-collapse: collapse; width: 100%; font-size: .85rem; margin: 0; font-variant-numeric: tabular-nums; }
-.nw-table th, .nw-table td { padding: .28rem .8rem .28rem 0; border-bottom: 1px solid var(--line, #dde2ea); text-align: left; vertical-align: middle; white-space: nowrap; }
+.nw-table th, .nw-table td { padding: .28rem .65rem .28rem 0; border-bottom: 1px solid var(--line, #dde2ea); text-align: left; vertical-align: middle; white-space: nowrap; }
 .nw-table .nw-n { text-align: right; } .nw-table thead th { position: sticky; top: 0; background: var(--paper, #fff); z-index: 1; padding-top: .4rem; }
 .nw-table th button { font: inherit; font-size: .8rem; color: var(--faint, #657085); background: none; border: 0; padding: 0; cursor: pointer; white-space: nowrap; } .nw-table th button:hover { color: var(--ink, #1b2230); }
 .nw-table tbody tr { cursor: pointer; } .nw-table tbody tr:hover { background: var(--sheet, #f6f7f9); } .nw-table tbody tr[aria-current=true] { background: var(--code, #eef1f5); box-shadow: inset 3px 0 0 var(--ink, #1b2230); }
 .nw-table td:first-child, .nw-table th:first-child { padding-left: .6rem; }
 .nw-kind { color: var(--calm, #0b6374); font-weight: 600; } .nw-table code, .nw-name { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .92em; background: none; padding: 0; }
 .nw-tall { max-height: 34rem; overflow: auto; } .nw-spark { display: inline-block; vertical-align: middle; color: var(--after, #0b6bb0); }
-.nw-meter { display: inline-block; width: 46px; height: 7px; border-radius: 2px; background: var(--line, #dde2ea); margin-left: .5em; vertical-align: .02em; overflow: hidden; } .nw-meter i { display: block; height: 100%; background: var(--after, #0b6bb0); }
+.nw-meter { display: inline-block; width: 32px; height: 7px; border-radius: 2px; background: var(--line, #dde2ea); margin-left: .4em; vertical-align: .02em; overflow: hidden; } .nw-meter i { display: block; height: 100%; background: var(--after, #0b6bb0); }
 .nw-charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1.5rem 2rem; } .nw-figure { margin: 0; min-width: 0; } .nw-figure figcaption { font-size: .85rem; color: var(--soft, #4a5468); margin-bottom: .35rem; } .nw-figure figcaption b { color: var(--ink, #1b2230); font-weight: 600; }
 .nw-line { display: inline-block; width: 1.7em; border-top: 3px solid; } .nw-line.nw-dashed { border-top-style: dashed; }
 .nw-band { display: inline-block; width: 1em; height: .8em; background: var(--line, #dde2ea); }

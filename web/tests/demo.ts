@@ -48,7 +48,7 @@ writeFileSync(
   out,
   `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'unsafe-inline'">
-<title>Netwright views</title><style>${style} main { max-width: 76rem; } h2 { margin-top: 2.5rem; }</style></head>
+<title>Netwright views</title><style>${style} h2 { margin-top: 2.5rem; }</style></head>
 <body><main><h1>${data.name}</h1><p class="sub">${data.run}</p>${body}</main>
 <script type="application/json" id="netwright-data">${json}</script>
 ${only?.startsWith("live") ? `<script>${fake}</script>` : ""}

@@ -7,3 +7,6 @@ declare module "node:fs" {
   export function writeFileSync(path: string, text: string): void;
 }
 declare const process: { argv: string[] };
+interface ImportMeta {
+  glob(pattern: string, options: { query: "?raw"; import: "default"; eager: true }): Record<string, string>;
+}

@@ -197,7 +197,7 @@ const SVG = "http://www.w3.org/2000/svg";
 function sparkline(counts: readonly number[] | null): Node | string {
   const tallest = counts ? Math.max(...counts) : 0;
   if (!counts || !(tallest > 0)) return "";
-  const [width, height] = [72, 18];
+  const [width, height] = [60, 18];
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("width", String(width));
   svg.setAttribute("height", String(height));
