@@ -11,7 +11,7 @@ import { type Painted, paintedMap } from "./map";
 import { drawMarks } from "./marks";
 import type { Atlas, Finding, Page } from "./page";
 import { type Pictures, picture, pictures } from "./pictures";
-import { FONT, ratio, sheet, theme, type Theme } from "./plot";
+import { FONT, ratio, sheet, theme, type Theme } from "./sheet";
 import { faces, hatching, header, stripName, values } from "./scene";
 import { type Shown, shown } from "./shown";
 import type { Store, Zoom } from "./store";

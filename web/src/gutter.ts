@@ -2,7 +2,7 @@
 
 import type { Line, Span } from "./lines";
 import type { Finding, Layer, Page, Row } from "./page";
-import { fitting, FONT, text, type Theme } from "./plot";
+import { fitting, FONT, text, type Theme } from "./sheet";
 import { rowName } from "./words";
 
 export const BRACKET = 11;

@@ -6,7 +6,7 @@ import { className } from "./columns";
 import { make } from "./dom";
 import { shade } from "./map";
 import type { Inputs } from "./page";
-import { FONT, line, sheet, text, theme } from "./plot";
+import { FONT, line, sheet, text, theme } from "./sheet";
 import type { Shown } from "./shown";
 
 const WIDTH = 260;

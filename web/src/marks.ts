@@ -4,7 +4,7 @@ import { stretches } from "./bins";
 import type { Cell } from "./cursor";
 import { type Frame, STRIP } from "./frame";
 import type { Line } from "./lines";
-import type { Theme } from "./plot";
+import type { Theme } from "./sheet";
 
 export interface Marks {
   rows: readonly number[];

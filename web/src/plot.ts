@@ -1,66 +1,57 @@
-/** A canvas in the sizes of the page, sharp on every screen. */
+/** A plot as wide as its place, drawn anew when that or the theme changes, with words for those who do not see it. */
 
-import { theme, type Theme } from "./theme";
+import { axis, ticks, tickWords } from "./axis";
+import { type Leaving, make, onFrame, say } from "./dom";
+import { line, sheet, text, theme } from "./sheet";
+import { onTheme } from "./theme";
+import { number } from "./words";
 
-export const FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif";
-export const MONO = "ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace";
-
-export function ratio(): number {
-  return Math.min(3, Math.max(1, globalThis.devicePixelRatio || 1));
+export interface Plot {
+  frame: HTMLDivElement;
+  canvas: HTMLCanvasElement;
+  redraw: () => void;
 }
 
-/** Sized and emptied; draws in CSS pixels. Null where there is no canvas, as in a test. */
-export function sheet(canvas: HTMLCanvasElement, width: number, height: number): CanvasRenderingContext2D | null {
-  const scale = ratio();
-  const [w, h] = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
-  if (canvas.width !== w || canvas.height !== h) {
-    canvas.width = w;
-    canvas.height = h;
-    canvas.style.width = `${width}px`;
-    canvas.style.height = `${height}px`;
-  }
-  const context = canvas.getContext("2d");
-  if (!context) return null;
-  context.setTransform(scale, 0, 0, scale, 0, 0);
-  context.clearRect(0, 0, width, height);
-  context.font = `12px ${FONT}`;
-  context.textBaseline = "middle";
-  return context;
+/** A canvas as wide as its place that is drawn anew when that or the theme changes. */
+export function plot(height: number, label: string, draw: (canvas: HTMLCanvasElement, width: number) => void, leaving: Leaving, most = 720): Plot {
+  const canvas = make("canvas", { "aria-hidden": "true" });
+  const frame = make("div", { class: "nw-plot", role: "img", "aria-label": label }, canvas);
+  frame.style.height = `${height}px`;
+  const redraw = onFrame(() => draw(canvas, Math.min(most, Math.max(220, Math.floor(frame.clientWidth || 400)))));
+  leaving.resize(frame, redraw);
+  leaving.add(onTheme(redraw));
+  redraw();
+  return { frame, canvas, redraw };
 }
 
-export function line(context: CanvasRenderingContext2D, x1: number, y1: number, x2: number, y2: number, colour: string, width = 1): void {
-  context.strokeStyle = colour;
-  context.lineWidth = width;
-  context.beginPath();
-  context.moveTo(x1, y1);
-  context.lineTo(x2, y2);
-  context.stroke();
+/** A line through the values of a series. */
+export function series(values: readonly number[], input: number, leaving: Leaving): HTMLElement {
+  const height = 90;
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const label = `The series of input ${input}: ${values.length} values from ${number(low)} to ${number(high)}`;
+  return plot(height, label, (canvas, width) => {
+    const context = sheet(canvas, width, height);
+    if (!context) return;
+    const t = theme();
+    const x = axis(0, Math.max(1, values.length - 1), 48, width - 6);
+    const y = axis(low, high, height - 8, 8);
+    const all = ticks(low, high, false, 3);
+    for (const tick of all) {
+      line(context, 48, y(tick), width - 6, y(tick), t.line);
+      text(context, tickWords(tick, all), 42, y(tick), t.faint, "right");
+    }
+    context.beginPath();
+    values.forEach((value, n) => context.lineTo(x(n), y(value)));
+    context.strokeStyle = t.after;
+    context.lineWidth = 1.5;
+    context.lineJoin = "round";
+    context.stroke();
+  }, leaving).frame;
 }
 
-export function text(
-  context: CanvasRenderingContext2D,
-  said: string,
-  x: number,
-  y: number,
-  colour: string,
-  align: CanvasTextAlign = "left",
-): void {
-  context.fillStyle = colour;
-  context.textAlign = align;
-  context.fillText(said, x, y);
+/** Words for readers who do not see the picture. */
+export function inWords(text: string): HTMLElement {
+  const element = make("p", { class: "nw-spoken" });
+  say(element, text);
+  return element;
 }
-
-/** As much of a text as fits, with an ellipsis. */
-export function fitting(context: CanvasRenderingContext2D, said: string, width: number): string {
-  if (context.measureText(said).width <= width) return said;
-  let [low, high] = [0, said.length];
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (context.measureText(`${said.slice(0, middle)}…`).width <= width) low = middle;
-    else high = middle - 1;
-  }
-  return low > 0 ? `${said.slice(0, low)}…` : "";
-}
-
-export type { Theme };
-export { theme };

@@ -4,7 +4,7 @@ import { axis, ticks, tickWords } from "./axis";
 import { css, pixel, sequential, table } from "./colour";
 import { make } from "./dom";
 import type { Live, Maybe } from "./page";
-import { fitting, FONT, line, ratio, sheet, text, theme } from "./plot";
+import { fitting, FONT, line, ratio, sheet, text, theme } from "./sheet";
 import { type Column, partOf, type Range, Stream, widened } from "./stream";
 import { hex } from "./theme";
 import { finite } from "./words";

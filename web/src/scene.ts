@@ -7,7 +7,7 @@ import { CLASSES, FACE, type Frame, STRIP } from "./frame";
 import type { Line } from "./lines";
 import { colourOf, exact } from "./map";
 import type { Atlas } from "./page";
-import { fitting, FONT, line, ratio, text, type Theme } from "./plot";
+import { fitting, FONT, line, ratio, text, type Theme } from "./sheet";
 import type { Shown } from "./shown";
 
 /** Thin stripes behind the map: where they show, nothing was measured. */

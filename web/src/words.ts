@@ -93,10 +93,6 @@ export function rowName(row: Row): string {
   return row.call > 1 ? `${name} (call ${row.call})` : name;
 }
 
-/** At most `most` characters. */
-export function short(text: string, most: number): string {
-  return text.length <= most ? text : `${text.slice(0, Math.max(1, most - 1))}…`;
-}
 
 /** `a, b and c`; long lists say how much of them is shown. */
 export function listed(parts: readonly string[], most = 8): string {

@@ -1,10 +1,13 @@
 import { describe, expect, test } from "vitest";
+import { beliefRuns } from "../src/beliefs";
+import { randomisedWords } from "../src/details";
 import { effects } from "../src/editor";
+import { field } from "../src/grids";
 import { partOf, Stream, widened } from "../src/stream";
 import { breaksAt, mean, span } from "../src/views/curves";
 import { reach } from "../src/views/trials";
 import { number, shapes, share, signed } from "../src/words";
-import { trials } from "./fixture";
+import { grid, trials } from "./fixture";
 
 describe("curves", () => {
   test("have a mean while every seed has a value", () => {
@@ -70,6 +73,22 @@ describe("a training", () => {
   test("names the rows that an edit changes", () => {
     expect(effects([1, 2, null], [1, 3, 4])).toEqual([{ row: 1, before: 2, after: 3 }]);
   });
+});
+
+describe("one input", () => {
+  test("has its beliefs told as runs of rows", async () => {
+    const of = await field(grid("belief", 5, 1, (row) => [3, 3, null, 7, 7][row] ?? null, { kind: "category" }));
+    expect(beliefRuns({ ...of, moment: { label: "", grids: [] }, against: null, reach: 1 }, 0)).toEqual([
+      { first: 0, last: 1, value: 3 }, { first: 2, last: 2, value: null }, { first: 3, last: 4, value: 7 },
+    ]);
+  });
+
+  test.each([[null, "not checked"], [0.1, "depends on what was learned"], [0.5, "part of it is the picture"], [0.9, "says little of what was learned"]])(
+    "with an attribution %s alike to that of random weights says so",
+    (alike, said) => {
+      expect(randomisedWords(alike)).toContain(said);
+    },
+  );
 });
 
 describe("numbers", () => {

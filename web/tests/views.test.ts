@@ -127,6 +127,13 @@ describe("the input", () => {
     await shows("input", "were not kept for this input");
   });
 
+  test("of a table is shown with its names and values", async () => {
+    const inputs = { ...data.atlas!.inputs, kind: "table" as const, thumbnails: null, names: ["age", "income"], values: data.atlas!.inputs.ids.map((_, n) => [20 + n, 1000 * n]) };
+    const store = await mounted(["input"], { ...data, atlas: { ...data.atlas!, inputs } });
+    store.set({ inputs: [5] });
+    await shows("input", "age25income5,000");
+  });
+
   test("is compared with a second one", async () => {
     const store = await mounted(["input"]);
     store.set({ inputs: [3, 7] });

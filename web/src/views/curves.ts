@@ -1,10 +1,10 @@
 /** The courses of the trainings, before and after: thin lines for the seeds, a thick one for their mean. */
 
 import { type Axis, axis, countTicks, ticks, tickWords } from "../axis";
-import { inWords, plot } from "../bars";
+import { inWords, plot } from "../plot";
 import { Leaving, make, say } from "../dom";
 import type { Curve, Maybe, Page } from "../page";
-import { FONT, line, sheet, text, theme, type Theme } from "../plot";
+import { FONT, line, sheet, text, theme, type Theme } from "../sheet";
 import { finite, number, plural } from "../words";
 
 const HEIGHT = 250;

@@ -1,14 +1,14 @@
 /** The data map: inputs beside those that the network holds for alike, at some rows. */
 
 import { axis } from "../axis";
-import { inWords, plot } from "../bars";
+import { inWords, plot } from "../plot";
 import { depthWords, isClass, verdictWords } from "../cellwords";
 import { category, css, sequential } from "../colour";
 import { className } from "../columns";
 import { button, choice, Leaving, make, say } from "../dom";
 import { inside, nearest, type Point, towards } from "../lasso";
 import type { Atlas, Page } from "../page";
-import { FONT, sheet, text, theme } from "../plot";
+import { FONT, sheet, text, theme } from "../sheet";
 import { onTheme } from "../theme";
 import type { Store } from "../store";
 import { finite, number, plural, rowName, share } from "../words";

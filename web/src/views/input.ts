@@ -1,5 +1,6 @@
 /** The chosen input: what it is, what the rows believe of it, and what was kept of it. */
 
+import { series } from "../plot";
 import { apart, strip } from "../beliefs";
 import { depthWords, isClass, verdictWords } from "../cellwords";
 import { codesOf, detailTitle, drawn } from "../details";
@@ -12,6 +13,7 @@ import { onTheme } from "../theme";
 import { number, plural, rowName } from "../words";
 
 const AT_ONCE = 12;
+const MOST_VALUES = 24;
 
 export function input(element: HTMLElement, page: Page, store: Store): () => void {
   const data = page.atlas;
@@ -78,6 +80,8 @@ async function view(atlas: Atlas, store: Store, leaving: Leaving): Promise<Node[
   const parts: Node[] = [];
   for (const one of inputs) {
     parts.push(make("div", { class: "nw-head" }, thumb(one, 112), make("div", {}, ...about(atlas, one))));
+    const own = numbers(atlas, one, leaving);
+    if (own) parts.push(own);
     for (const strips of [belief, of]) {
       if (!strips) continue;
       parts.push(make("div", { class: "nw-part" }, make("h4", {}, `${strips.grid.label}, row by row`), strip(strips, atlas, one, store, leaving)));
@@ -104,6 +108,18 @@ function about(atlas: Atlas, one: number): Node[] {
   if (verdict) parts.push(make("p", { class: wrong ? "nw-wrong" : "" }, verdict));
   parts.push(make("p", { class: "nw-note" }, [loss === undefined ? "" : `loss ${number(loss)}`, depth].filter(Boolean).join(" · ")));
   return parts;
+}
+
+/** What a table's row or a series holds itself. */
+function numbers(atlas: Atlas, one: number, leaving: Leaving): HTMLElement | null {
+  const values = atlas.inputs.values?.[one];
+  if (!values?.length) return null;
+  const { kind, names } = atlas.inputs;
+  if (kind === "series") return make("div", { class: "nw-part" }, make("h4", {}, "The series"), series(values, one, leaving));
+  const shown = values.slice(0, MOST_VALUES);
+  const list = make("dl", { class: "nw-facts" }, ...shown.map((value, n) => make("div", {}, make("dt", {}, names?.[n] ?? `value ${n + 1}`), make("dd", {}, number(value)))));
+  const rest = values.length > shown.length ? make("p", { class: "nw-note" }, `The first ${shown.length} of ${values.length} values.`) : null;
+  return make("div", { class: "nw-part" }, list, rest);
 }
 
 function isWrong(atlas: Atlas, one: number): boolean {

@@ -1,7 +1,7 @@
 /** The chosen row: how its inputs spread, which units it has, and where it is written. */
 
 import { tickWords, ticks } from "../axis";
-import { inWords, plot } from "../bars";
+import { inWords, plot } from "../plot";
 import { valueWords } from "../cellwords";
 import { className } from "../columns";
 import { css } from "../colour";
@@ -10,7 +10,7 @@ import { type Histogram, histogram } from "../histogram";
 import { colourOf } from "../map";
 import type { Atlas, Layer, Page, Units } from "../page";
 import { picture, pictures } from "../pictures";
-import { fitting, FONT, line, sheet, text, theme } from "../plot";
+import { fitting, FONT, line, sheet, text, theme } from "../sheet";
 import { rowValues, type Shown, shown } from "../shown";
 import type { Store } from "../store";
 import { bytes, count, duration, exponent, listed, megaflops, number, plural, rowName, shapes, share, source } from "../words";

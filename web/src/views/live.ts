@@ -1,7 +1,7 @@
 /** A training while it runs: layers × steps, the loss, the commands, and an input that can be changed. */
 
 import { button, choice, Leaving, make, onFrame, say } from "../dom";
-import { inWords } from "../bars";
+import { inWords } from "../plot";
 import { editor } from "../editor";
 import type { Command, Message, Page } from "../page";
 import { Ribbon, type Statistic } from "../ribbon";

@@ -1,10 +1,10 @@
 /** Effects of what was tried with their 95 % intervals, over seeds (thick) and samples (thin), against zero and the margin. */
 
 import { type Axis, axis, ticks, tickWords } from "../axis";
-import { inWords, plot } from "../bars";
+import { inWords, plot } from "../plot";
 import { Leaving, make } from "../dom";
 import type { Page, Trial } from "../page";
-import { FONT, fitting, line, sheet, text, theme, type Theme } from "../plot";
+import { FONT, fitting, line, sheet, text, theme, type Theme } from "../sheet";
 import { decimals, finite, signed } from "../words";
 
 const ROW = 42;
