@@ -62,7 +62,8 @@ export function drawn(detail: Detail, codes: Uint8Array, unit: number | null, pi
       return states(detail, codes);
     case "attribution":
       if (detail.shape.length === 2) return attribution(detail, codes, over);
-      return tokens && detail.names ? marked(detail, codes, detail.names) : bars(detail, codes, null);
+      if (tokens && detail.names) return marked(detail, codes, detail.names);
+      return detail.names || codes.length <= MOST_BARS ? bars(detail, codes, null) : band(detail, codes);
     default:
       return bars(detail, codes, detail.kind === "vector" ? pick : null);
   }
@@ -129,6 +130,16 @@ function attribution(detail: Detail, codes: Uint8Array, over: { all: Pictures; i
   box.append(make("figure", { class: "nw-tile" }, alone, make("figcaption", {}, "alone")));
   const said = `Orange speaks for the prediction, blue against it, up to ${number(most)}.`;
   return make("div", {}, box, make("p", { class: "nw-note" }, said), make("p", { class: "nw-note" }, randomisedWords(detail.randomised)));
+}
+
+/** A long series: a stripe a value, from its beginning to its end. */
+function band(detail: Detail, codes: Uint8Array): HTMLElement {
+  const colour = painter(detail);
+  const stripe = painted(codes.length, 1, `attribution of ${count(codes.length)} values`, (n) => colour(codes[n] ?? 0));
+  stripe.style.width = "100%";
+  stripe.style.maxWidth = "720px";
+  stripe.style.height = "28px";
+  return make("div", {}, stripe, rangeWords(detail), make("p", { class: "nw-note" }, randomisedWords(detail.randomised)));
 }
 
 /** A text with the weight of its words behind them, and under them for those who do not see colours. */

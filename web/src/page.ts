@@ -204,7 +204,7 @@ export interface Live {
   socket: string;
 }
 
-/** From the process that trains to the page. */
+/** From the process that trains to the page. A `page` begins anew: what came before it is forgotten. */
 export type Message =
   | { type: "page"; page: Page }
   | {

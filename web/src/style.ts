@@ -14,6 +14,7 @@ const CSS = `
 .nw-button { cursor: pointer; } .nw-button:hover:not(:disabled), .nw-select:hover { border-color: var(--faint, #657085); }
 .nw-button:disabled { color: var(--faint, #657085); cursor: default; }
 .nw-button[aria-pressed=true] { background: var(--ink, #1b2230); color: var(--paper, #fff); border-color: var(--ink, #1b2230); }
+.nw-under .nw-button { min-height: 1.7rem; padding: .1rem .55rem; font-size: .85rem; }
 .nw-group { display: inline-flex; } .nw-group .nw-button { border-radius: 0; margin-left: -1px; }
 .nw-group .nw-button:first-child { border-radius: 6px 0 0 6px; margin-left: 0; } .nw-group .nw-button:last-child { border-radius: 0 6px 6px 0; }
 .nw-group .nw-button:hover:not(:disabled), .nw-group .nw-button:focus-visible { z-index: 1; position: relative; }
@@ -22,6 +23,7 @@ const CSS = `
 [data-view] input { accent-color: var(--after, #0b6bb0); }
 .nw-top { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; align-items: flex-start; justify-content: space-between; margin-bottom: .35rem; }
 .nw-top .nw-meaning { flex: 1 1 20rem; margin: 0; max-width: 44rem; }
+.nw-under { display: flex; flex-wrap: wrap; gap: .2rem 1.5rem; align-items: center; margin: .45rem 0 .1rem; } .nw-under .nw-status { flex: 1 1 20rem; }
 .nw-legend { flex: 0 1 auto; min-width: 0; }
 .nw-keys { display: flex; flex-wrap: wrap; gap: .15rem .9rem; color: var(--soft, #4a5468); font-size: .8rem; }
 .nw-legend .nw-keys { max-width: 34rem; }

@@ -113,18 +113,18 @@ export function atlas(element: HTMLElement, page: Page, store: Store): () => voi
       choice("Statistic", grids.map((grid) => [grid.name, grid.label] as const), gridOf(data.moments[moment], now.statistic)?.name ?? "", (statistic) => store.set({ statistic })).element,
     ];
     if (data.moments.length > 1) parts.push(slider(moment), against(now.against));
-    const modules = outermost(data.rows);
-    const zooms = make("span", { class: "nw-group", role: "group", "aria-label": "Zoom" },
-      button("−", () => chart.zoom(1 / 1.6), { "aria-label": "Zoom out", title: "Zoom out (−)" }),
-      button("+", () => chart.zoom(1.6), { "aria-label": "Zoom in", title: "Zoom in (+)" }),
-      button("Whole", () => store.set({ zoom: null }), { title: "The whole map (0)" }));
-    const folds = modules.length
-      ? make("span", { class: "nw-group", role: "group", "aria-label": "Modules" },
-          button("Fold", () => store.set({ folded: modules, zoom: null }), { title: "A line for each module" }),
-          button("Unfold", () => store.set({ folded: [], zoom: null }), { title: "A line for each row" }))
-      : null;
-    renew(bar, [...parts, make("span", { class: "nw-right" }, ...(folds ? [folds] : []), zooms)]);
+    renew(bar, parts);
   };
+  const modules = outermost(data.rows);
+  const zooms = make("span", { class: "nw-group", role: "group", "aria-label": "Zoom" },
+    button("−", () => chart.zoom(1 / 1.6), { "aria-label": "Zoom out", title: "Zoom out (−)" }),
+    button("+", () => chart.zoom(1.6), { "aria-label": "Zoom in", title: "Zoom in (+)" }),
+    button("Whole", () => store.set({ zoom: null }), { title: "The whole map (0)" }));
+  const folds = modules.length
+    ? make("span", { class: "nw-group", role: "group", "aria-label": "Modules" },
+        button("Fold", () => store.set({ folded: modules, zoom: null }), { title: "A line for each module" }),
+        button("Unfold", () => store.set({ folded: [], zoom: null }), { title: "A line for each row" }))
+    : null;
   const slider = (moment: number): HTMLElement => {
     const label = data.moments[moment]?.label ?? "";
     const range = make("input", { type: "range", min: 0, max: data.moments.length - 1, step: 1, value: moment, "aria-valuetext": label });
@@ -160,7 +160,7 @@ export function atlas(element: HTMLElement, page: Page, store: Store): () => voi
   if (page.findings.some((finding) => finding.status !== "refuted"))
     keys.append(make("span", { class: "nw-key" }, "◆ finding confirmed"), make("span", { class: "nw-key" }, "◇ suspected"));
   keys.append(make("span", { class: "nw-key" }, make("i", { class: "nw-swatch nw-hatched", "aria-hidden": "true" }), "not measured"));
-  element.append(bar, make("div", { class: "nw-top" }, meaning, legend), frame, chart.bar, status, live, shared, keys,
+  element.append(bar, make("div", { class: "nw-top" }, meaning, legend), frame, chart.bar, make("div", { class: "nw-under" }, status, make("span", { class: "nw-right" }, folds, zooms)), live, shared, keys,
     make("details", { class: "nw-more" }, make("summary", {}, "Keys and pointer"), help));
   for (const note of data.notes) element.append(make("p", { class: "nw-note" }, note));
 
