@@ -1,7 +1,8 @@
-/** The map of rows × inputs on its canvases: what is drawn, pointed at and pressed. */
+/** The map of rows × inputs: what is seen of it, what is chosen in it, what keys and pointers do. */
 
 import { stretches } from "./bins";
 import { Frame } from "./frame";
+import { Gestures, type Place } from "./gestures";
 import { lineName, BRACKET, brackets, drawGutter, findingsOf, type Gutter, nameWithin, spanAt } from "./gutter";
 import { between, groups, places, type Group } from "./columns";
 import { type Cell, stepped } from "./cursor";
@@ -49,8 +50,7 @@ export class Chart {
   private width = 0;
   private asked = 0;
   private hovered: Cell | null = null;
-  private readonly pointers = new Map<number, { x: number; y: number }>();
-  private drag: { kind: "range" | "pan" | "pinch"; from: Cell; x: number; y: number; moved: boolean; more: boolean } | null = null;
+  private readonly gestures: Gestures;
   private readonly redraw = onFrame(() => this.draw());
   private readonly remark = onFrame(() => this.drawMarks());
 
@@ -64,6 +64,20 @@ export class Chart {
     this.places = places(atlas.inputs);
     this.groups = groups(atlas.inputs);
     this.frame = make("div", { class: "nw-map", tabindex: 0, role: "application", "aria-roledescription": "map" }, this.base, this.over);
+    this.gestures = new Gestures({
+      frame: this.frame,
+      place: () => this.place,
+      zoomed: () => store.now.zoom !== null,
+      zoom: (factor, around) => this.zoom(factor, around),
+      pan: (across, down) => this.pan(across, down),
+      select: (cell, from) => this.select(cell, from),
+      another: (cell) => this.another(cell),
+      anchor: () => this.anchor(),
+      pressNames: (x, y) => this.pressNames(x, y),
+      pressClasses: (x) => this.pressClasses(x),
+      point: (x, y) => this.point(x, y),
+      unpoint: () => this.unpoint(),
+    }, leaving);
     this.fold();
     this.listen();
     void pictures(atlas.inputs).then(
@@ -144,8 +158,6 @@ export class Chart {
     this.redraw();
   }
 
-  // ------------------------------------------------------------------ places
-
   /** Where the selection's cell is. */
   cell(): Cell | null {
     const { rows, inputs } = this.store.now;
@@ -169,8 +181,6 @@ export class Chart {
     const inputs = from ? between(order, from.column, cell.column) : [order[cell.column] ?? 0];
     this.store.set({ rows, inputs, layer: this.atlas.rows[rows[0] ?? -1]?.layer ?? null, unit: null });
   }
-
-  // ------------------------------------------------------------------ drawing
 
   private measure(): void {
     this.width = Math.max(260, Math.floor(this.frame.clientWidth));
@@ -246,7 +256,7 @@ export class Chart {
     drawMarks(context, at, {
       rows, inputs, lines: this.lines, lineOfRow: this.lineOfRow, places: this.places, order: this.atlas.inputs.order,
       cell: rows.length && inputs.length ? this.cell() : null,
-      hovered: this.drag?.moved ? null : this.hovered,
+      hovered: this.gestures.dragging ? null : this.hovered,
       depths: this.hooks.depths() ? this.atlas.depths : null,
     }, theme());
   }
@@ -260,10 +270,8 @@ export class Chart {
     this.thumb.style.width = `${Math.max(2, 100 * part)}%`;
   }
 
-  // ------------------------------------------------------------------ pointer and keys
-
   /** Around a place of the picture; without one around the cell, or the middle of what is seen. */
-  zoom(factor: number, around?: { x: number; y: number }): void {
+  zoom(factor: number, around?: Place): void {
     const at = this.place;
     const cell = this.store.now.inputs.length ? this.cell() : null;
     const { left, right, top, bottom } = at.window;
@@ -278,15 +286,8 @@ export class Chart {
 
   private listen(): void {
     const on = this.leaving;
-    const { frame } = this;
-    on.resize(frame, () => this.redraw());
-    on.listen(frame, "keydown", (event) => this.key(event));
-    on.listen(frame, "wheel", (event) => this.wheel(event), { passive: false });
-    on.listen(frame, "pointerdown", (event) => this.press(event));
-    on.listen(frame, "pointermove", (event) => this.move(event));
-    on.listen(frame, "pointerup", (event) => this.release(event));
-    on.listen(frame, "pointercancel", (event) => this.release(event, true));
-    on.listen(frame, "pointerleave", () => this.unpoint());
+    on.resize(this.frame, () => this.redraw());
+    on.listen(this.frame, "keydown", (event) => this.key(event));
     on.listen(this.track, "pointerdown", (event) => {
       this.track.setPointerCapture(event.pointerId);
       this.slide(event);
@@ -300,52 +301,6 @@ export class Chart {
     this.pan(at - (this.window.left + this.window.right) / 2, 0);
   }
 
-  private where(event: MouseEvent): { x: number; y: number } {
-    const box = this.frame.getBoundingClientRect();
-    return { x: event.clientX - box.left - this.frame.clientLeft, y: event.clientY - box.top - this.frame.clientTop };
-  }
-
-  private wheel(event: WheelEvent): void {
-    const { left, right } = this.window;
-    if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
-      if (!this.store.now.zoom) return;
-      event.preventDefault();
-      this.pan(((event.deltaX || event.deltaY) * (right - left)) / this.place.mapWidth, 0);
-      return;
-    }
-    // A page must not be caught by a map that it scrolls past: the wheel zooms with Ctrl, or after a click into the map.
-    if (!event.ctrlKey && !event.metaKey && document.activeElement !== this.frame) return;
-    if (event.deltaY > 0 && !this.store.now.zoom && !event.ctrlKey) return; // all is seen: the page scrolls on
-    event.preventDefault();
-    const { x, y } = this.where(event);
-    this.zoom(Math.exp(-Math.max(-60, Math.min(60, event.deltaY)) / 150), { x, y });
-    this.point(x, y);
-  }
-
-  private press(event: PointerEvent): void {
-    const { x, y } = this.where(event);
-    this.pointers.set(event.pointerId, { x, y });
-    if (this.pointers.size === 2) {
-      this.drag = { kind: "pinch", from: { line: 0, column: 0 }, x, y, moved: true, more: false };
-      return;
-    }
-    if (event.button > 1) return;
-    const at = this.place;
-    if (x < at.gutter) return this.pressGutter(x, y);
-    if (y < at.top) return this.pressHeader(x);
-    const cell = at.cell(x, y);
-    if (!cell) return;
-    this.frame.setPointerCapture?.(event.pointerId);
-    if (event.button === 1 || event.altKey) {
-      event.preventDefault();
-      this.drag = { kind: "pan", from: cell, x, y, moved: false, more: false };
-      return;
-    }
-    const anchor = event.shiftKey ? this.anchor() : null;
-    this.drag = { kind: "range", from: anchor ?? cell, x, y, moved: anchor !== null, more: event.ctrlKey || event.metaKey };
-    if (anchor) this.select(cell, anchor);
-  }
-
   /** The first input of the selection, from which a range is drawn. */
   private anchor(): Cell | null {
     const first = this.store.now.inputs[0];
@@ -353,7 +308,7 @@ export class Chart {
     return first === undefined || !cell ? null : { line: cell.line, column: this.places[first] ?? 0 };
   }
 
-  private pressGutter(x: number, y: number): void {
+  private pressNames(x: number, y: number): void {
     const at = this.place;
     const index = Math.floor(at.line(y));
     const line = this.lines[index];
@@ -368,30 +323,10 @@ export class Chart {
     }
   }
 
-  private pressHeader(x: number): void {
+  private pressClasses(x: number): void {
     const column = this.place.column(x);
     const group = this.groups.find((one) => column >= one.first && column < one.end);
     if (group) this.store.set({ inputs: this.atlas.inputs.order.slice(group.first, group.end) });
-  }
-
-  private move(event: PointerEvent): void {
-    const { x, y } = this.where(event);
-    if (this.drag?.kind === "pinch" && this.pointers.has(event.pointerId)) return this.pinch(event.pointerId, x, y);
-    if (this.drag && this.drag.kind !== "pinch") {
-      if (Math.hypot(x - this.drag.x, y - this.drag.y) > 4) this.drag.moved = true;
-      if (!this.drag.moved) return;
-      if (this.drag.kind === "pan") {
-        const at = this.place;
-        this.pan((this.drag.x - x) / at.wide, (this.drag.y - y) / at.tall);
-        this.drag.x = x;
-        this.drag.y = y;
-        return;
-      }
-      const to = this.place.cell(x, y, true);
-      if (to) this.select({ line: this.drag.from.line, column: to.column }, this.drag.from);
-      return;
-    }
-    this.point(x, y);
   }
 
   private point(x: number, y: number): void {
@@ -412,28 +347,6 @@ export class Chart {
     this.hovered = null;
     this.hooks.hover(null, 0, 0);
     this.remark();
-  }
-
-  private pinch(id: number, x: number, y: number): void {
-    const before = [...this.pointers.values()];
-    this.pointers.set(id, { x, y });
-    const now = [...this.pointers.values()];
-    const [a, b] = before;
-    const [c, d] = now;
-    if (!a || !b || !c || !d) return;
-    const factor = Math.hypot(d.x - c.x, d.y - c.y) / Math.max(1, Math.hypot(b.x - a.x, b.y - a.y));
-    this.zoom(factor, { x: (c.x + d.x) / 2, y: (c.y + d.y) / 2 });
-    const at = this.place;
-    this.pan((a.x + b.x - c.x - d.x) / 2 / at.wide, (a.y + b.y - c.y - d.y) / 2 / at.tall);
-  }
-
-  private release(event: PointerEvent, cancelled = false): void {
-    this.pointers.delete(event.pointerId);
-    const drag = this.drag;
-    if (this.pointers.size === 0) this.drag = null;
-    if (!drag || cancelled || drag.kind !== "range" || drag.moved) return;
-    if (drag.more) this.another(drag.from);
-    else this.select(drag.from, null);
   }
 
   /** One input more, or one less. */
