@@ -19,8 +19,9 @@ afterEach(() => {
 
 /** What was asked for the next frame is drawn. */
 const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+const PATIENCE = { timeout: 4000 };
 /** Data are unpacked in the background: what is expected comes, or the test fails. */
-const shows = (name: string, words: string) => vi.waitFor(() => expect(view(name).textContent).toContain(words));
+const shows = (name: string, words: string) => vi.waitFor(() => expect(view(name).textContent).toContain(words), PATIENCE);
 
 async function mounted(names: string[], of: Page = data, source?: Source): Promise<Store> {
   document.body.innerHTML = names.map((name) => `<div data-view="${name}"></div>`).join("");
@@ -49,7 +50,7 @@ describe("the map", () => {
     press(map, "ArrowRight");
     expect(store.now.rows).toEqual([0]);
     expect(store.now.inputs).toEqual([data.atlas!.inputs.order[1]]);
-    await vi.waitFor(() => expect(view("atlas").querySelector("[aria-live]")?.textContent).toMatch(/^Conv2d stem, input \d+, class airplane, belief /));
+    await vi.waitFor(() => expect(view("atlas").querySelector("[aria-live]")?.textContent).toMatch(/^Conv2d stem, input \d+, class airplane, belief /), PATIENCE);
     press(map, "Escape");
     expect([store.now.rows, store.now.inputs]).toEqual([[], []]);
   });
@@ -224,7 +225,7 @@ describe("a page", () => {
 
   test.each(Object.keys(VIEWS))("without any data says so in the view %s", async (name) => {
     await mounted([name], bare);
-    await vi.waitFor(() => expect(view(name).textContent?.trim()).not.toBe(""));
+    await vi.waitFor(() => expect(view(name).textContent?.trim()).not.toBe(""), PATIENCE);
   });
 
   test("shows names as text, whatever they hold", async () => {
