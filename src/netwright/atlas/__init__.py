@@ -7,18 +7,21 @@ and units. This room trains nothing and draws nothing.
 
 from netwright.atlas.attribution import METHODS
 from netwright.atlas.keeping import SUFFIX, reopen, save
+from netwright.atlas.labelled import Labelled, long_table
 from netwright.atlas.listing import Listing, listing, places_below, read, samples_in
 from netwright.atlas.looking import Looked, Material, Wanted, glance, look_at, with_earlier
 
 __all__ = [
     "METHODS",
     "SUFFIX",
+    "Labelled",
     "Listing",
     "Looked",
     "Material",
     "Wanted",
     "glance",
     "listing",
+    "long_table",
     "look_at",
     "places_below",
     "read",

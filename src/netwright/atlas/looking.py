@@ -223,11 +223,24 @@ def _has_weights(module: nn.Module | None) -> bool:
 
 
 def _rows(seen: Seen, lines: Sequence[LayerLine]) -> tuple[AtlasRow, ...]:
-    at = {line.name: n for n, line in enumerate(lines)}
-    return tuple(
-        AtlasRow(spot.name, spot.kind, spot.parent, at.get(spot.name, -1), spot.call, shape)
-        for spot, shape in zip(seen.spots, seen.shapes, strict=True)
-    )
+    """The rows, each with its line of the listing: a layer by its name, a function as the next one of its
+    kind in the same module."""
+    at = {line.name: n for n, line in enumerate(lines) if line.name}
+    functions: dict[tuple[str, str], list[int]] = {}
+    for n, line in enumerate(lines):
+        if not line.name:
+            functions.setdefault((line.parent, line.kind), []).append(n)
+    met: dict[tuple[str, str], int] = {}
+    rows = []
+    for spot, shape in zip(seen.spots, seen.shapes, strict=True):
+        line = at.get(spot.name, -1)
+        if spot.module is None:
+            key = spot.parent, spot.kind
+            here = functions.get(key, [])
+            line = here[min(met.get(key, 0), len(here) - 1)] if here else -1
+            met[key] = met.get(key, 0) + 1
+        rows.append(AtlasRow(spot.name, spot.kind, spot.parent, line, spot.call, shape))
+    return tuple(rows)
 
 
 class _Kept:

@@ -207,6 +207,18 @@ class InputMap:
 
 
 @frozen
+class Picked:
+    """What of an atlas is shown: a statistic of the map; or an input, alone or against another; or a layer,
+    or one of its units. Inputs and layers by their number."""
+
+    value: str | None = None
+    input: int | None = None
+    versus: int | None = None
+    layer: int | None = None
+    unit: int | None = None
+
+
+@frozen
 class Atlas:
     """Rows × inputs. The last moment is what everything else was taken from.
 

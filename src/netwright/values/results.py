@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
+from netwright.values.atlas import Atlas, Floats, Picked
 from netwright.values.comparison import Comparison
 from netwright.values.edit import Edit
 from netwright.values.events import Spent
@@ -178,7 +179,8 @@ class LookResult:
     given.
 
     `modules` are those with layers inside; `total` is of the whole network, `hidden` counts the lines that
-    `where` left out. `depth` and `unfold` say how it is shown.
+    `where` left out. `depth` and `unfold` say how it is shown. `atlas` is there where inputs were looked at,
+    `picked` what of it is shown, `raw` the outputs that were to be kept whole, by row.
     """
 
     name: str
@@ -195,6 +197,9 @@ class LookResult:
     depth: int | None = None
     unfold: bool = False
     against: Comparison | None = None
+    atlas: Atlas | None = None
+    picked: Picked = field(factory=Picked)
+    raw: Mapping[str, Floats] = field(factory=dict)
 
 
 @frozen
