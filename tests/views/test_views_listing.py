@@ -135,6 +135,12 @@ def test_a_line_that_did_not_run_and_shared_weights_are_said():
     assert "not called" in text and "7 calls" in text and "shares a" in text
 
 
+def test_a_layer_that_gets_no_gradient_is_not_called_healthy():
+    text = shown(result_of([line("a", behaviour={"gradient": 0.0}), line("b")]))
+    [dead, healthy] = text.splitlines()[3:5]
+    assert dead.endswith("● no gradient") and healthy.endswith("●")
+
+
 def against(**changes):
     other = [
         attrs.evolve(SIMPLE[0], output_shape=(32, 6, 6), parameters=320, settings="stride=2"),
