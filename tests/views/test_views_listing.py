@@ -213,3 +213,11 @@ def test_a_short_time_is_said_in_its_own_unit(seconds, said):
 )
 def test_bytes_are_said_in_their_own_unit(amount, said):
     assert words.size(amount) == said
+
+
+def test_what_differs_is_coloured_beside_its_sign():
+    text = shown(against(), 140, force_terminal=True, color_system="standard")
+    changed = next(x for x in text.splitlines() if "32×6×6" in x)
+    assert (
+        "\x1b[33m≠" in changed and "\x1b[33m1×8×8 → 32×6×6" in changed and "\x1b[33m1×8×8 → 16" not in changed
+    )
