@@ -7,6 +7,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 import netwright as nw
 from conftest import digits_data, mlp, training
+from netwright.values import LookResult, from_json, to_json
 
 
 def lines(network, inputs):
@@ -231,3 +232,8 @@ def test_a_wrong_wish_is_said_before_anything_runs(options, said):
     network.register_forward_pre_hook(lambda *_: pytest.fail("it ran"))
     with pytest.raises(nw.UserError, match=said):
         nw.look(network, torch.randn(4, 1, 8, 8), **options)
+
+
+def test_a_document_of_a_comparison_becomes_the_same_result_again():
+    document = nw.look(mlp(), torch.randn(4, 1, 8, 8), against=mlp(hidden=8)).to_json()
+    assert to_json(from_json(document, LookResult)) == document

@@ -90,7 +90,7 @@ def test_blocks_of_other_shapes_or_settings_are_not_folded():
         assert [r.times for r in folded_rows(lines, modules) if r.kind == "Block"] == [1, 1]
 
 
-def test_layers_that_repeat_without_a_module_fold_from_three_times_on():
+def test_layers_that_repeat_without_a_module_fold_once_they_are_a_dozen():
     def layers(times):
         return [x for n in range(times) for x in (line(str(2 * n)), line(str(2 * n + 1), "ReLU"))]
 
@@ -99,7 +99,7 @@ def test_layers_that_repeat_without_a_module_fold_from_three_times_on():
         (1, "Linear", "0", 1, ""),
         (1, "ReLU", "1", 1, ""),
     ]
-    assert len(folded_rows(layers(2))) == 4
+    assert [len(folded_rows(layers(times))) for times in (5, 6)] == [10, 3]
 
 
 def test_a_list_of_modules_that_is_never_called_has_no_row():

@@ -135,6 +135,12 @@ def test_a_line_that_did_not_run_and_shared_weights_are_said():
     assert "not called" in text and "7 calls" in text and "shares a" in text
 
 
+def test_a_layer_that_gets_no_gradient_is_not_called_healthy():
+    text = shown(result_of([line("a", behaviour={"gradient": 0.0}), line("b")]))
+    [dead, healthy] = text.splitlines()[3:5]
+    assert dead.endswith("● no gradient") and healthy.endswith("●")
+
+
 def against(**changes):
     other = [
         attrs.evolve(SIMPLE[0], output_shape=(32, 6, 6), parameters=320, settings="stride=2"),
@@ -207,3 +213,11 @@ def test_a_short_time_is_said_in_its_own_unit(seconds, said):
 )
 def test_bytes_are_said_in_their_own_unit(amount, said):
     assert words.size(amount) == said
+
+
+def test_what_differs_is_coloured_beside_its_sign():
+    text = shown(against(), 140, force_terminal=True, color_system="standard")
+    changed = next(x for x in text.splitlines() if "32×6×6" in x)
+    assert (
+        "\x1b[33m≠" in changed and "\x1b[33m1×8×8 → 32×6×6" in changed and "\x1b[33m1×8×8 → 16" not in changed
+    )

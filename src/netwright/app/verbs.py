@@ -1,5 +1,5 @@
-"""The verbs `improve`, `diagnose`, `scan`, `attributes`: the command line and notebooks call these same
-functions. `look` has a file of its own."""
+"""The verbs: `improve`, `diagnose`, `scan`, `look`, `attributes`; the command line and notebooks call these
+same functions. `look` has a file of its own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import attrs
 from netwright import diagnosis as rooms
 from netwright import values
 from netwright.app.artefacts import write_network, write_report
+from netwright.app.looking import look as look
 from netwright.app.overview import overview
 from netwright.app.results import AttributesResult, DiagnoseResult, ImproveResult, ScanResult
 from netwright.app.work import OnEvent, Work, fold, journal_folder, now, opened, working

@@ -166,13 +166,15 @@ def _seconds(network: nn.Module, call: Callable[[], Any], clock: Callable[[], fl
     on_cuda = any(t.is_cuda for t in network.parameters())
     found: dict[Any, list[float]] = {}
     began = clock()
-    for _ in range(_PASSES):
-        with seeded(0, "listing"), torch.no_grad(), Course(network, clock=now) as course:
-            call()
-        for stretch in course.stretches():
-            found.setdefault(stretch.key, []).append(stretch.seconds)
-        if clock() - began > _SECONDS:
-            break
+    with torch.no_grad(), Course(network, clock=now) as course:
+        for _ in range(_PASSES):
+            course.restart()
+            with seeded(0, "listing"):
+                call()
+            for stretch in course.stretches():
+                found.setdefault(stretch.key, []).append(stretch.seconds)
+            if clock() - began > _SECONDS:
+                break
     return {key: statistics.median(values) for key, values in found.items()}
 
 

@@ -118,13 +118,13 @@ def core(network: nn.Module) -> nn.Module:
 def leaves(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The layers, by their name in the user's network, in the order of registration: modules without
     children, and those whose children only hold their weights (attention, parametrised layers)."""
-    inside: list[str] = []
+    inside: str | None = None  # the layer whose own modules follow; they come right after it
     for name, module in core(network).named_modules():
-        if any(name.startswith(f"{outer}." if outer else "") for outer in inside):
+        if inside is not None and name.startswith(f"{inside}." if inside else ""):
             continue
         whole = isinstance(module, nn.MultiheadAttention) or nn.utils.parametrize.is_parametrized(module)
         if whole:
-            inside.append(name)
+            inside = name
         if whole or not any(True for _ in module.children()):
             yield name, module
 

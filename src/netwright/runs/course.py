@@ -125,6 +125,10 @@ class Course(TorchFunctionMode):
         """What was met, in the order of the first call."""
         return tuple(self._found.values())
 
+    def restart(self) -> None:
+        """Forget what was met: another pass begins."""
+        self._found, self._last = {}, ""
+
     @property
     def running(self) -> Stretch | None:
         """What works are to be put down to now."""

@@ -9,7 +9,7 @@ from attrs import define, evolve, field, frozen
 from netwright.values.layers import LayerLine, ModuleLine
 
 _PERIOD = 8  # layers at most that make a repeated group without a module of their own
-_OFTEN = 3  # times at least that such a group comes
+_OFTEN, _MANY = 3, 12  # times at least that such a group comes, and lines that it is
 
 
 @frozen
@@ -192,7 +192,8 @@ def _groups(node: _Node, unfold: bool) -> Iterator[tuple[int, int]]:
                     keys[start : start + period]
                 ) and start + (times + 1) * period <= len(keys):
                     times += 1
-                if times < (2 if period == 1 and isinstance(node.items[start], _Node) else _OFTEN):
+                of_modules = period == 1 and isinstance(node.items[start], _Node)
+                if times < 2 if of_modules else times < _OFTEN or times * period < _MANY:
                     continue
                 if period * times > found[0] * found[1]:
                     found = (period, times)

@@ -99,7 +99,10 @@ def _health(row: Row, known: Mapping[str, Finding]) -> tuple[words.Tone | None, 
     aside = _aside(row)
     if line.trainable is False and (line.parameters or line.shares):
         return "calm", ", ".join(part for part in ("frozen", aside) if part)
-    return ("good" if not words.missing(line.behaviour.get("gradient")) else None), aside
+    gradient = line.behaviour.get("gradient")
+    if gradient == 0:
+        return "warn", ", ".join(part for part in ("no gradient", aside) if part)
+    return ("good" if not words.missing(gradient) else None), aside
 
 
 def _inside(row: Row) -> list[str]:
