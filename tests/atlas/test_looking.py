@@ -117,7 +117,7 @@ def test_one_input_shows_maps_of_convolutions_and_states_of_recurrent_layers():
             return self.gru(maps.flatten(2))[0][:, -1]
 
     network = Both()
-    found = {d.row: d for d in details(network, torch.randn(1, 1, 8, 8), {("conv", 1): 0, ("gru", 1): 1})}
+    found = {d.row: d for d in details(network, torch.randn(1, 1, 8, 8), {("conv", 1): 0, ("gru", 1): 1})[0]}
     assert (found[0].kind, found[0].values.shape, found[0].of) == ("maps", (16, 8, 8), 20)
     assert len(found[0].names) == 16
     assert (found[1].kind, found[1].values.shape) == ("states", (20, 5))
@@ -136,7 +136,7 @@ def test_attention_is_shown_as_the_layer_itself_would_give_it():
             return self.attend(x, x, x, need_weights=False)[0].mean(1)
 
     inputs = torch.randn(1, 5, 8)
-    found = details(Reader(), inputs, {("attend", 1): 0})
+    found = details(Reader(), inputs, {("attend", 1): 0})[0]
     weights = next(d for d in found if d.kind == "attention")
     expected = layer(inputs, inputs, inputs, average_attn_weights=False)[1][0]
     np.testing.assert_allclose(array(weights.values), expected.detach(), atol=1e-5)
@@ -153,7 +153,7 @@ def test_attention_written_with_the_function_is_shown_too():
             return F.scaled_dot_product_attention(q, k, v, is_causal=True).mean((1, 2))
 
     rows = {("mix", 1): 0, ("scaled_dot_product_attention#1", 1): 1}
-    weights = next(d for d in details(Causal(), torch.randn(1, 5, 8), rows) if d.kind == "attention")
+    weights = next(d for d in details(Causal(), torch.randn(1, 5, 8), rows)[0] if d.kind == "attention")
     values = array(weights.values)
     assert values.shape == (2, 5, 5)
     np.testing.assert_allclose(values.sum(-1), 1, atol=1e-5)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
-from netwright.atlas import Material, Wanted, glance, look_at, with_earlier
+from netwright.atlas import Material, Wanted, glance, look_at, spreads, with_earlier
 from netwright.recipe import Recipe, Samples, Task, TensorSamples, tree_map, tree_tensors
 from netwright.recipe.samples import as_tensor
 from netwright.recipe.task import UNIT_LOSSES, infer_task
 from netwright.runs import Clocks, outputs_of, summarise, train
-from netwright.runs.forward import sample_losses
+from netwright.runs.by_input import size_of
+from netwright.runs.forward import forward, sample_losses
 from netwright.values import Atlas, Floats, LayerLine, UserError
 
 PARTS = ("val", "train")
@@ -118,29 +120,40 @@ def of_recipe(
 def of_network(network: nn.Module, asked: Asked, lines: Sequence[LayerLine]) -> Found:
     """The atlas of a network of the user's own over `asked.inputs`, with `asked.targets` where given."""
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    inputs = tree_map(lambda t: t.to(device), _tensors(asked.inputs))
-    count = next((len(t) for _, t in tree_tensors(inputs) if t.ndim), 0)
-    if count == 0:
-        raise UserError("look: the inputs hold no tensor with an axis of inputs")
+    whole = isinstance(asked.inputs, PackedSequence)
+    inputs = asked.inputs if whole else tree_map(lambda t: t.detach().to(device), asked.inputs)
+    count = size_of(inputs)
     labelled = asked.targets is not None
     targets = as_tensor(asked.targets, "targets") if labelled else torch.zeros(count)
     if len(targets) != count:
         raise UserError(f"look: {count} inputs and {len(targets)} targets; give one for each")
     task = infer_task(targets, None, None) if labelled else None
-    samples = TensorSamples(inputs, targets.to(device), "input")
+    apart = not whole and all(t.ndim and len(t) == count for _, t in tree_tensors(inputs))
+    samples = TensorSamples(inputs, targets, "input") if apart else Together(inputs, targets, "input")
     material = Material(
         network,
         samples,
-        kind=summarise(samples).kind,
+        kind=summarise(samples).kind if isinstance(inputs, Tensor) and inputs.ndim > 1 else "other",
         labelled=labelled,
         task=task,
         losses=_plain_losses(task) if task is not None else None,
         goal=_plain_goal(task),
         lines=lines,
+        call=(lambda network, inputs: network(*inputs)) if spreads(network, inputs) else forward,
     )
     asked = asked if asked.also is not None or labelled else attrs.evolve(asked, also=())
-    looked = look_at(material, asked.wanted("as it is", labelled))
+    wanted = asked.wanted("as it is", labelled)
+    if wanted.details is None and not labelled:
+        wanted = attrs.evolve(wanted, details=())
+    looked = look_at(material, wanted)
     return Found(looked.atlas, looked.raw)
+
+
+class Together(TensorSamples):
+    """Inputs that cannot be taken apart (packed sequences, states beside them): one batch of all."""
+
+    def batches(self, batch_size: int, order: Tensor | None = None) -> Iterator[tuple[Any, Tensor, Tensor]]:
+        yield self.inputs, self.all_targets, torch.arange(len(self))
 
 
 def _samples_of(recipe: Recipe, asked: Asked) -> tuple[Samples, bool, tuple[str, ...]]:

@@ -16,6 +16,7 @@ from torch.nn.parameter import is_lazy
 
 from netwright import atlas
 from netwright import diagnosis as rooms
+from netwright.app import atlas as seeing
 from netwright.app.results import LookResult
 from netwright.app.work import device_for, journal_folder, opened
 from netwright.catalogue import Catalogue
@@ -26,7 +27,18 @@ from netwright.recipe.source import layer_lines
 from netwright.recipe.weights import load_into
 from netwright.runs import outputs_of
 from netwright.runs.batch import first_batch
-from netwright.values import Comparison, Finding, UserError, Where, compared, cost, sorted_by
+from netwright.values import (
+    Atlas,
+    Comparison,
+    Finding,
+    Picked,
+    UserError,
+    Where,
+    compared,
+    cost,
+    sorted_by,
+    unit_look,
+)
 
 
 def look(
@@ -44,9 +56,25 @@ def look(
     depth: int | None = None,
     unfold: bool = False,
     against: Recipe | str | nn.Module | None = None,
+    targets: Any = None,
+    count: int = seeing.COUNT,
+    also: tuple[str, ...] | None = None,
+    details: tuple[int, ...] | None = None,
+    attribution: str | None = None,
+    raw: tuple[str, ...] = (),
+    before: bool = False,
+    epochs: bool = False,
+    picked: Mapping[str, str | int | None] | None = None,
 ) -> LookResult:
-    """The listing: one line a layer with shape, parameters, FLOPs, memory, time, behaviour, gradient and
-    health.
+    """The listing, one line a layer with shape, parameters, FLOPs, memory, time, behaviour, gradient and
+    health; with `inputs`, the atlas too: every layer with every input.
+
+    `inputs` is `"val"` or `"train"` of a recipe, of which `count` are shown, or inputs of your own, with
+    `targets` where they are known. Beside norm, mean, spread and share of zeros it holds what is named in
+    `also` (`beliefs`, `gradients`, `units`); of a recipe all of them unless given. `details` are numbers of
+    inputs to follow through all layers, `attribution` how to explain them, `raw` names of layers whose
+    outputs are kept whole. `before` adds the untrained network, `epochs` trains once and keeps the inputs at
+    every epoch. A saved atlas is opened by the name of its file.
 
     Of a recipe it shows `weights`, else the journal's best finished run, else the seed's initial weights, and
     trains nothing. Of a network it needs `inputs`, a batch (B, ...), a tuple of them or a dictionary by name,
@@ -54,6 +82,9 @@ def look(
     `sort` puts the largest of a field first, `depth` folds what lies deeper into its module, `unfold` shows
     every line. `against` is another recipe, or a network that takes the same inputs, shown beside it.
     """
+    if isinstance(target, (str, Path)) and str(target).endswith(atlas.SUFFIX):
+        return _reopened(Path(target), picked)
+    asked = seeing.Asked(inputs, targets, count, also, details, attribution, tuple(raw), before, epochs)
     chosen = Where.parse(where) if where is not None else None
     if depth is not None and depth < 1:
         raise UserError(f"--depth {depth}: say 1 or more, the levels of modules to show")
@@ -62,14 +93,59 @@ def look(
     if against is not None and (sort is not None or depth is not None):
         raise UserError("--against lists the layers of both networks in order; leave out --sort and --depth")
     given = (seed, device, journal, extensions)
-    result = _whole(target, inputs, weights, partial, *given)
+    result = _whole(target, inputs, weights, partial, *given, asked)
     if against is not None:
         shown = inputs
         if isinstance(against, nn.Module) and inputs is None and not isinstance(target, nn.Module):
             shown = first_batch(opened(target, extensions), seed)[0]
-        other = _whole(against, shown, None, False, *given)
+        shown = None if isinstance(shown, str) else shown
+        other = _whole(against, shown, None, False, *given, seeing.Asked())
         result = attrs.evolve(result, against=_comparison(result, other))
-    return _chosen(attrs.evolve(result, depth=depth, unfold=unfold), chosen, sort)
+    result = _chosen(attrs.evolve(result, depth=depth, unfold=unfold), chosen, sort)
+    return attrs.evolve(result, picked=_picked(result.atlas, picked)) if picked else result
+
+
+def _reopened(path: Path, picked: Mapping[str, str | int | None] | None) -> LookResult:
+    found, about = atlas.reopen(path)
+    shown = _picked(found, picked) if picked else Picked()
+    name, run = str(about.get("name", path.stem)), str(about.get("run", ""))
+    return LookResult(name, run, (), len(found.inputs), atlas=found, picked=shown)
+
+
+def _picked(shown: Atlas | None, picked: Mapping[str, str | int | None]) -> Picked:
+    """What was named of an atlas, by number. Raises `UserError` for what is not in it."""
+    named = {name: value for name, value in picked.items() if value is not None}
+    if not named:
+        return Picked()
+    if shown is None:
+        raise UserError(f"look: --{next(iter(named))} shows a part of the atlas; say --inputs too")
+    found: dict[str, Any] = {}
+    for name in ("input", "versus"):
+        if name in named:
+            at = shown.inputs.index_of(named[name])
+            if at is None:
+                raise UserError(f"look: no input {named[name]!r}; there are {len(shown.inputs)}, from 0")
+            found[name] = at
+    if "layer" in named:
+        at = shown.row_index(str(named["layer"]))
+        if at is None:
+            some = ", ".join(row.title for row in shown.rows[:8])
+            raise UserError(f"look: no layer {named['layer']!r} in the atlas; there are {some}, …")
+        found["layer"] = at
+    if "value" in named and shown.now.grid(str(named["value"])) is None:
+        names = ", ".join(grid.name for grid in shown.now.grids)
+        raise UserError(f"look: no statistic {named['value']!r}; there are {names}")
+    if "versus" in found and "input" not in found:
+        raise UserError("look: --versus names the second of two inputs; say --input too")
+    if "unit" in named:
+        if "layer" not in found:
+            raise UserError("look: --unit is one of a layer's; say --layer too")
+        if unit_look(shown, found["layer"], int(named["unit"])) is None:
+            units = shown.units_of(found["layer"])
+            there = f"there are {units.of}, from 0" if units else "its units were not looked at"
+            raise UserError(f"look: no unit {named['unit']} in that layer; {there}")
+        found["unit"] = int(named["unit"])
+    return Picked(value=str(named["value"]) if "value" in named else None, **found)
 
 
 def _chosen(result: LookResult, where: Where | None, sort: str | None) -> LookResult:
@@ -112,10 +188,11 @@ def _whole(
     device: str | None,
     journal: str | Path | None,
     extensions: tuple[str, ...],
+    asked: seeing.Asked,
 ) -> LookResult:
-    """Every line of one network."""
+    """Every line of one network, and its atlas where inputs were named."""
     if isinstance(target, nn.Module):
-        return _of_network(target, inputs)
+        return _of_network(target, inputs, asked)
     recipe = opened(target, extensions)
     where = device_for(device)
     with user_code(recipe.display_name):
@@ -128,7 +205,7 @@ def _whole(
     if error is not None and not ranking.findings:
         raise rooms.unexplained(static[0], error)
     batch_inputs, targets = first_batch(recipe, seed)
-    inputs = batch_inputs if inputs is None else inputs
+    inputs = batch_inputs if inputs is None or isinstance(inputs, str) else inputs
     network.to(where)
 
     def backward(outputs: Any) -> torch.Tensor:
@@ -152,13 +229,18 @@ def _whole(
                 raise
             # a patient whose forward fails: its findings are the answer
             notes = (*notes, "the network cannot be run as it is, so there are no layers to list")
-    return LookResult(
+    result = LookResult(
         recipe.display_name, run, found.lines, atlas.samples_in(inputs), ranking.findings, notes,
         found.modules, cost(found.lines),
     )  # fmt: skip
+    if asked.inputs is None or (error is not None and not found.lines):
+        return result
+    with user_code(recipe.display_name):
+        seen = seeing.of_recipe(recipe, network, run, asked, found.lines, seed, where)
+    return attrs.evolve(result, atlas=seen.atlas, raw=seen.raw, notes=(*result.notes, *seen.notes))
 
 
-def _of_network(network: nn.Module, inputs: Any) -> LookResult:
+def _of_network(network: nn.Module, inputs: Any, asked: seeing.Asked) -> LookResult:
     name = type(network).__name__
     if inputs is None:
         raise UserError("look: a network needs inputs; nw.look(network, batch)")
@@ -171,14 +253,11 @@ def _of_network(network: nn.Module, inputs: Any) -> LookResult:
         raise UserError("look: the batch is empty; give one sample at least")
     with user_code(name):
         found = atlas.read(network, inputs, places=layer_lines(network), clock=time.perf_counter, spread=True)
+        seen = seeing.of_network(network, attrs.evolve(asked, inputs=inputs), found.lines)
     return LookResult(
-        name,
-        "as it is",
-        found.lines,
-        atlas.samples_in(inputs),
-        modules=found.modules,
-        total=cost(found.lines),
-    )
+        name, "as it is", found.lines, atlas.samples_in(inputs), modules=found.modules,
+        total=cost(found.lines), atlas=seen.atlas, raw=seen.raw,
+    )  # fmt: skip
 
 
 def _tensors(inputs: Any) -> Any:

@@ -8,7 +8,7 @@ and units. This room trains nothing and draws nothing.
 from netwright.atlas.attribution import METHODS
 from netwright.atlas.keeping import SUFFIX, reopen, save
 from netwright.atlas.labelled import Labelled, long_table
-from netwright.atlas.listing import Listing, listing, places_below, read, samples_in
+from netwright.atlas.listing import Listing, listing, places_below, read, samples_in, spreads
 from netwright.atlas.looking import Looked, Material, Wanted, glance, look_at, with_earlier
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "reopen",
     "samples_in",
     "save",
+    "spreads",
     "with_earlier",
 ]

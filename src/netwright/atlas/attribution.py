@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from netwright.atlas.arrays import floats
 from netwright.recipe import seeded
-from netwright.runs.by_input import looked_at
+from netwright.runs.by_input import Call, looked_at
 from netwright.runs.forward import forward, outputs_of
 from netwright.values import Detail, UserError
 
@@ -30,7 +30,9 @@ _STEPS = 32
 Chosen = Callable[[Tensor], Tensor]  # outputs (B, ...) -> the number (B,) that is explained
 
 
-def attribution(network: nn.Module, inputs: Any, method: str, target: int | None = None) -> Detail:
+def attribution(
+    network: nn.Module, inputs: Any, method: str, target: int | None = None, call: Call = forward
+) -> Detail:
     """How much each part of one input (1, ...) adds to the output `target`, the largest unless given: of
     images (H, W), summed over channels; of tokens (T,); of features (F,); of series (T, F).
 
@@ -43,12 +45,12 @@ def attribution(network: nn.Module, inputs: Any, method: str, target: int | None
         raise UserError("attribution needs captum: pip install 'netwright[atlas]'")
     with looked_at(network, gradients=True):
         with torch.no_grad():
-            outputs = outputs_of(forward(network, inputs)).reshape(1, -1)
+            outputs = outputs_of(call(network, inputs)).reshape(1, -1)
         goal = int(outputs.nan_to_num(nan=-torch.inf).argmax(1)) if target is None else target
-        values = _attributed(network, inputs, method, goal)
+        values = _attributed(network, inputs, method, goal, call)
     other = randomised(network)
     with looked_at(other, gradients=True):
-        chance = _attributed(other, inputs, method, goal)
+        chance = _attributed(other, inputs, method, goal, call)
     return Detail(
         row=-1,
         kind="attribution",
@@ -82,13 +84,14 @@ def _alike(one: Tensor, other: Tensor) -> float | None:
     return round(float(max(0.0, found)), 3)
 
 
-def _attributed(network: nn.Module, inputs: Any, method: str, goal: int) -> Tensor:
+def _attributed(network: nn.Module, inputs: Any, method: str, goal: int, call: Call) -> Tensor:
     asked, whole = _asked(inputs)
+    answer = _explained(network, whole, goal, call)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if not asked.is_floating_point():
-            return _of_tokens(network, asked, whole, method, goal)
-        return _summed(_by_captum(_explained(network, whole, goal), asked, method), asked)
+            return _of_tokens(network, asked, answer, method)
+        return _summed(_by_captum(answer, asked, method), asked)
 
 
 def _asked(inputs: Any) -> tuple[Tensor, Callable[[Tensor], Any]]:
@@ -111,9 +114,9 @@ def _repeated(inputs: Any, count: int) -> Any:
     return tree_map(lambda t: t.expand(count, *t.shape[1:]) if t.ndim and len(t) == 1 else t, inputs)
 
 
-def _explained(network: nn.Module, whole: Callable[[Tensor], Any], goal: int) -> Chosen:
+def _explained(network: nn.Module, whole: Callable[[Tensor], Any], goal: int, call: Call) -> Chosen:
     def answer(values: Tensor) -> Tensor:
-        outputs = outputs_of(forward(network, whole(values)))
+        outputs = outputs_of(call(network, whole(values)))
         return outputs.reshape(len(outputs), -1)[:, goal]
 
     return answer
@@ -145,12 +148,9 @@ def _strides(window: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(max(1, n // 2) if k else n for k, n in enumerate(window))
 
 
-def _of_tokens(
-    network: nn.Module, tokens: Tensor, whole: Callable[[Tensor], Any], method: str, goal: int
-) -> Tensor:
+def _of_tokens(network: nn.Module, tokens: Tensor, answer: Chosen, method: str) -> Tensor:
     """(T,) of whole numbers (1, T): at the first embedding, summed over its features; by occlusion, with the
     token set to 0."""
-    answer = _explained(network, whole, goal)
     embedding = next((m for m in network.modules() if isinstance(m, nn.Embedding)), None)
     if method == "occlusion" or embedding is None:
         from captum.attr import FeatureAblation

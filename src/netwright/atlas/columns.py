@@ -32,7 +32,7 @@ def columns(
 ) -> AtlasInputs:
     """The columns of inputs (N, ...), a tree of tensors; `kind` is that of the data."""
     count = len(ids)
-    pictures = thumbnails(inputs) if kind == "image" else None
+    pictures = thumbnails(inputs, count) if kind == "image" else None
     return AtlasInputs(
         ids=tuple(ids),
         labels=plain(labels) if labels is not None else None,
@@ -42,7 +42,7 @@ def columns(
         order=order(count, labels if classes is not None else None, losses),
         kind=kind,
         thumbnails=pictures,
-        texts=None if pictures is not None else texts(inputs),
+        texts=None if pictures is not None else texts(inputs, count),
     )
 
 
@@ -55,14 +55,14 @@ def order(
     return tuple(int(n) for n in np.lexsort((np.arange(count), by_loss, by_label)))
 
 
-def _largest(inputs: Any) -> Tensor | None:
-    tensors = [t for _, t in tree_tensors(inputs) if t.ndim > 1]
+def _largest(inputs: Any, count: int) -> Tensor | None:
+    tensors = [t for _, t in tree_tensors(inputs) if t.ndim > 1 and len(t) == count]
     return max(tensors, key=lambda t: t[0].numel(), default=None) if tensors else None
 
 
-def thumbnails(inputs: Any) -> Thumbnails | None:
+def thumbnails(inputs: Any, count: int) -> Thumbnails | None:
     """Of images (N, C, H, W), each between its own extremes: grey, or the first three channels."""
-    images = _largest(inputs)
+    images = _largest(inputs, count)
     if images is None or images.ndim not in (3, 4):
         return None
     images = images[:, None] if images.ndim == 3 else images
@@ -70,7 +70,7 @@ def thumbnails(inputs: Any) -> Thumbnails | None:
     if images.shape[1] not in (1, 3) and images.shape[3] in (1, 3):
         images = images.permute(0, 3, 1, 2)  # (N, H, W, C) as some pipelines have it
     images = images[:, :3] if images.shape[1] >= 3 else images[:, :1]
-    count, channels, high, wide = images.shape
+    channels, high, wide = images.shape[1:]
     side = min(_SIDE, max(8, int((PICTURES / max(1, count * channels)) ** 0.5)))
     if max(high, wide) > side:
         scale = side / max(high, wide)
@@ -82,9 +82,9 @@ def thumbnails(inputs: Any) -> Thumbnails | None:
     return Thumbnails(data.shape[1], data.shape[2], channels, data.numpy().tobytes())
 
 
-def texts(inputs: Any) -> tuple[str, ...] | None:
+def texts(inputs: Any, count: int) -> tuple[str, ...] | None:
     """The first numbers of every input, in a few words."""
-    values = _largest(inputs)
+    values = _largest(inputs, count)
     if values is None:
         return None
     flat = values.detach().reshape(len(values), -1)

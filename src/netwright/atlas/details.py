@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from netwright.atlas.arrays import floats
 from netwright.recipe.rewiring import call_name
-from netwright.runs.by_input import Output, listening, looked_at, size_of
+from netwright.runs.by_input import Call, Output, listening, looked_at, size_of
 from netwright.runs.forward import forward
 from netwright.runs.listening import unrecorded
 from netwright.values import Detail, DetailKind
@@ -22,28 +22,37 @@ MAPS, SIDE = 16, 32  # feature maps of a layer, and the places to a side
 STEPS, HEADS, VALUES = 64, 8, 256
 
 
-def details(network: nn.Module, inputs: Any, rows: Mapping[tuple[str, int], int]) -> tuple[Detail, ...]:
-    """Of one input (1, ...), in execution order. Feature maps are those that fire most, named by their
-    channel; what is larger than a screen is pooled, and `of` says how many there are."""
-    found: list[Detail] = []
+def details(
+    network: nn.Module,
+    inputs: Any,
+    rows: Mapping[tuple[str, int], int],
+    chosen: Sequence[int] = (0,),
+    call: Call = forward,
+) -> tuple[tuple[Detail, ...], ...]:
+    """Of the `chosen` inputs of a batch (B, ...), each in execution order. Feature maps are those that fire
+    most, named by their channel; what is larger than a screen is pooled, and `of` says how many there are.
+
+    The whole batch is run: what a network makes of an input may hang on how many there are.
+    """
+    found: list[list[Detail]] = [[] for _ in chosen]
     attention = _Attention()
 
     def hear(output: Output) -> None:
         row = rows.get((output.spot.name, output.spot.call))
         if row is None:
             return
-        for weights in attention.taken():
-            found.append(_attention(row, weights))
-        kind = output.spot.kind
-        if kind == "softmax" and output.values.ndim == 4:
-            found.append(_attention(row, output.values[0]))
-            return
-        found.append(_detail(row, output))
+        weights_of = [w for w in attention.taken() if len(w) == len(output.values)]
+        for into, n in zip(found, chosen, strict=True):
+            into += [_attention(row, weights[n]) for weights in weights_of]
+            if output.spot.kind == "softmax" and output.values.ndim == 4:
+                into.append(_attention(row, output.values[n]))
+            else:
+                into.append(_detail(row, output, n))
 
     # The attention's mode is asked inside the listener's, so that weights are kept before their row is heard.
     with looked_at(network), _no_fast_path(), attention, listening(network, hear, [size_of(inputs)]):
-        forward(network, inputs)
-    return tuple(found)
+        call(network, inputs)
+    return tuple(tuple(items) for items in found)
 
 
 @contextmanager
@@ -57,8 +66,8 @@ def _no_fast_path() -> Generator[None, None, None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-def _detail(row: int, output: Output) -> Detail:
-    values = output.values[0].detach().float()  # (...) of the one input
+def _detail(row: int, output: Output, n: int) -> Detail:
+    values = output.values[n].float()  # (...) of the one input
     if values.ndim == 3:
         return _maps(row, values)
     if values.ndim == 2 and output.spot.kind.lower().endswith("1d"):
@@ -91,7 +100,7 @@ def _attention(row: int, weights: Tensor) -> Detail:
 
 class _Attention(TorchFunctionMode):
     """Keeps the attention weights of calls that do not return them; `taken()` gives those since it was last
-    asked, each (heads, to, from) of the first input."""
+    asked, each (B, heads, to, from)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,7 +119,7 @@ class _Attention(TorchFunctionMode):
             wanted, averaged = kwargs["need_weights"], kwargs.get("average_attn_weights", True)
             output, weights = func(*args, **{**kwargs, "need_weights": True, "average_attn_weights": False})
             if weights is not None:
-                self._kept.append(weights[0] if weights.ndim == 4 else weights)
+                self._kept.append(weights if weights.ndim == 4 else weights[None])
             if not wanted:
                 return output, None
             return output, weights.mean(-3) if averaged and weights is not None else weights
@@ -119,7 +128,7 @@ class _Attention(TorchFunctionMode):
             with unrecorded():
                 weights = attention_weights(*args, **kwargs)
             if weights is not None:
-                self._kept.append(weights[0])
+                self._kept.append(weights)
         return result
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from netwright.recipe import tree_map
-from netwright.runs.by_input import Output, listening, looked_at, size_of
+from netwright.runs.by_input import Call, Output, listening, looked_at, size_of
 from netwright.runs.forward import forward
 
 Goal = Callable[[Any, Any], Tensor]  # (outputs, targets) -> a number to differentiate, a sum over the inputs
@@ -19,7 +19,11 @@ Places = dict[tuple[str, int], NDArray[np.float32]]
 
 
 def gradients(
-    network: nn.Module, batches: Iterable[tuple[Any, Any, Any]], goal: Goal, count: int
+    network: nn.Module,
+    batches: Iterable[tuple[Any, Any, Any]],
+    goal: Goal,
+    count: int,
+    call: Call = forward,
 ) -> tuple[Places, Places]:
     """Of every place, by its name and call, two arrays (N,): the norm of the gradient of an input's own loss
     at its values there, and the sum of |value × gradient|, how much of the loss passes through.
@@ -50,7 +54,7 @@ def gradients(
     with looked_at(network, gradients=True), listening(network, hear, sizes):
         for inputs, targets, _ in batches:
             sizes[0] = size_of(inputs)
-            outputs = forward(network, tree_map(differentiable, inputs))
+            outputs = call(network, tree_map(differentiable, inputs))
             value = goal(outputs, targets)
             if value.requires_grad:
                 value.backward()

@@ -95,9 +95,7 @@ def long_table(atlas: Atlas) -> Any:
         known = getattr(inputs, name)
         if known is not None:
             column = np.array([np.nan if v is None else v for v in known], dtype=np.float64)
-            table[{"labels": "label", "predictions": "prediction", "losses": "loss"}[name]] = np.tile(
-                column, rows
-            )
+            table[_ONE[name]] = np.tile(column, rows)
     for grid in atlas.now.grids:
         table[grid.name] = array(grid.values).reshape(-1)
     return pandas.DataFrame(table)

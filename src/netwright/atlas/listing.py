@@ -89,15 +89,24 @@ def samples_in(inputs: Any) -> int:
     return next((len(t) for _, t in tree_tensors(inputs) if t.ndim), 0)
 
 
+def spreads(network: nn.Module, inputs: Any) -> bool:
+    """Whether a tuple of inputs goes to `forward` one by one: it takes several, and these."""
+    try:
+        signature = inspect.signature(core(network).forward)
+    except (TypeError, ValueError):
+        return False
+    kinds = [p.kind for p in signature.parameters.values()]
+    several = len([k for k in kinds if k in (0, 1)]) > 1 or inspect.Parameter.VAR_POSITIONAL in kinds
+    return type(inputs) is tuple and several and _binds(signature, *inputs)
+
+
 def _calling(network: nn.Module, inputs: Any, spread: bool) -> Callable[[], Any]:
     """The call of the network on its inputs; a sentence where its forward does not take as many."""
     try:
         signature = inspect.signature(core(network).forward)
     except (TypeError, ValueError):
         return lambda: forward(network, inputs)
-    kinds = [p.kind for p in signature.parameters.values()]
-    several = len([k for k in kinds if k in (0, 1)]) > 1 or inspect.Parameter.VAR_POSITIONAL in kinds
-    if spread and type(inputs) is tuple and several and _binds(signature, *inputs):
+    if spread and spreads(network, inputs):
         return lambda: network(*inputs)
     named = isinstance(inputs, Mapping)
     if core(network) is network and not (_binds(signature, **inputs) if named else _binds(signature, inputs)):

@@ -22,8 +22,8 @@ from netwright.atlas.gradients import Goal, gradients
 from netwright.atlas.patterns import Asked, patterns
 from netwright.atlas.units import UnitReader
 from netwright.recipe import Samples, Task, decisions, labels_of, tree_map
-from netwright.runs.by_input import Output, Reader, Saturation, Seen, Statistics, read_all
-from netwright.runs.forward import EVALUATION_BATCH, outputs_of
+from netwright.runs.by_input import Call, Output, Reader, Saturation, Seen, Statistics, read_all
+from netwright.runs.forward import EVALUATION_BATCH, forward, outputs_of
 from netwright.values import (
     Atlas,
     AtlasRow,
@@ -59,6 +59,7 @@ class Material:
     goal: Goal | None = None
     lines: Sequence[LayerLine] = ()
     feature_names: tuple[str, ...] | None = None
+    call: Call = forward
 
 
 @frozen
@@ -101,7 +102,7 @@ def look_at(material: Material, wanted: Wanted = Wanted()) -> Looked:
     def each(result: Any, targets: Any, rows: Any) -> None:
         outputs.append(outputs_of(result).detach().cpu())
 
-    seen = read_all(network, samples.batches(wanted.batch_size), readers, each, also)
+    seen = read_all(network, samples.batches(wanted.batch_size), readers, each, also, material.call)
     if not seen.spots:
         raise UserError("look: no layer gave floating numbers by input, so there is nothing to show")
     kept.check(seen)
@@ -119,7 +120,7 @@ def look_at(material: Material, wanted: Wanted = Wanted()) -> Looked:
         rows, dict(seen.numbers), answers.labels, answers.predictions, probes.beliefs if probes else None,
         depth, features, weighted, material.classes,
     )  # fmt: skip
-    batch = tree_map(lambda t: t, _inputs_of(samples))
+    batch = _inputs_of(samples)
     atlas = Atlas(
         rows=rows,
         inputs=columns(
@@ -134,7 +135,7 @@ def look_at(material: Material, wanted: Wanted = Wanted()) -> Looked:
         notes=_notes(material, seen, probes, wanted),
     )  # fmt: skip
     chosen = telling(atlas) if wanted.details is None else wanted.details
-    shown = followed(material, chosen, wanted.attribution, keys, batch)
+    shown = followed(material, chosen, wanted, keys)
     return Looked(attrs.evolve(atlas, details=shown), kept.whole())
 
 
@@ -154,25 +155,28 @@ def telling(atlas: Atlas, most: int = 12) -> tuple[int, ...]:
 
 
 def followed(
-    material: Material,
-    chosen: Sequence[int],
-    method: str | None,
-    keys: Sequence[tuple[str, int]],
-    batch: Any,
+    material: Material, chosen: Sequence[int], wanted: Wanted, keys: Sequence[tuple[str, int]]
 ) -> tuple[InputDetails, ...]:
     """The chosen inputs through all layers, with what of them counts where that was asked for."""
-    places = {key: n for n, key in enumerate(keys)}
-    found = []
+    count = len(material.samples)
     for index in chosen:
-        if not 0 <= index < len(material.samples):
-            raise UserError(f"look: no input {index}; there are {len(material.samples)}, from 0")
-        one = tree_map(lambda t, i=index: t[i : i + 1], batch)
-        items: list[Detail] = list(details(material.network, one, places))
-        if method is not None:
-            shown = attribution(material.network, one, method)
-            items.append(_named(shown, material))
-        found.append(InputDetails(index, tuple(items)))
-    return tuple(found)
+        if not 0 <= index < count:
+            raise UserError(f"look: no input {index}; there are {count}, from 0")
+    places = {key: n for n, key in enumerate(keys)}
+    items: dict[int, tuple[Detail, ...]] = {}
+    for inputs, _, rows in material.samples.batches(wanted.batch_size) if chosen else ():
+        here = {int(row): n for n, row in enumerate(rows)}
+        asked = [index for index in chosen if index in here]
+        if not asked:
+            continue
+        told = details(material.network, inputs, places, [here[i] for i in asked], material.call)
+        items |= dict(zip(asked, told, strict=True))
+        if wanted.attribution is not None:
+            for index in asked:
+                one = tree_map(lambda t, n=here[index]: t[n : n + 1], inputs)
+                shown = attribution(material.network, one, wanted.attribution, call=material.call)
+                items[index] = (*items[index], _named(shown, material))
+    return tuple(InputDetails(index, items[index]) for index in chosen if index in items)
 
 
 def glance(material: Material, wanted: Wanted, network: nn.Module, label: str) -> Atlas:
@@ -313,7 +317,9 @@ def _probed(material: Material, seen: Seen, answers: _Answers, wanted: Wanted) -
     if material.reference is None:
         there, known, own = mine, answers.labels, np.arange(seen.count)
     else:
-        other = read_all(material.network, material.reference.batches(wanted.batch_size), [Features()])
+        other = read_all(
+            material.network, material.reference.batches(wanted.batch_size), [Features()], call=material.call
+        )
         at = {(spot.name, spot.call): n for n, spot in enumerate(other.spots)}
         asked = [at.get((spot.name, spot.call), -1) for spot in seen.spots]
         found = features_of(other)
@@ -386,7 +392,7 @@ def _gradient_grids(material: Material, keys: Sequence[tuple[str, int]], batch_s
     assert material.goal is not None
     count = len(material.samples)
     batches = material.samples.batches(batch_size)
-    norms, masses = gradients(material.network, batches, material.goal, count)
+    norms, masses = gradients(material.network, batches, material.goal, count, material.call)
     missing = np.full(count, np.nan, dtype=np.float32)
     norm = np.stack([norms.get(key, missing) for key in keys])
     mass = np.stack([masses.get(key, missing) for key in keys])

@@ -110,7 +110,8 @@ class Statistics:
 
     def _scratch(self, like: Tensor) -> Tensor:
         if self._buffer.numel() < like.numel() or self._buffer.device != like.device:
-            self._buffer = torch.empty(like.numel(), device=like.device)
+            with torch.inference_mode(False):  # it is used again outside the mode of who calls now
+                self._buffer = torch.empty(like.numel(), device=like.device)
         return self._buffer[: like.numel()].view(like.shape)
 
     def finished(self, numbers: Numbers) -> Mapping[str, Numbers]:
@@ -148,7 +149,7 @@ def heard_output(spot: Spot, result: Any, size: int) -> Output | None:
     output = first_tensor(result)
     if output is None or not output.is_floating_point() or output.ndim == 0 or output.numel() == 0:
         return None
-    values = _by_input(output, size, spot.module)
+    values = _by_input(output.detach(), size, spot.module)
     if values is None:
         return None
     return Output(spot, values, output, lambda like: _by_input(like, size, spot.module))  # type: ignore[arg-type, return-value]
@@ -158,7 +159,7 @@ def _packed_output(spot: Spot, packed: PackedSequence, size: int) -> Output | No
     def laid(data: Tensor) -> Tensor:
         return pad_packed_sequence(packed._replace(data=data), batch_first=True)[0]
 
-    values, lengths = pad_packed_sequence(packed, batch_first=True)
+    values, lengths = pad_packed_sequence(packed._replace(data=packed.data.detach()), batch_first=True)
     return Output(spot, values, packed.data, laid, lengths) if len(values) == size else None
 
 
@@ -191,6 +192,7 @@ class Seen:
     count: int
 
 
+Call = Callable[[nn.Module, Any], Any]  # how a network is called on a batch of inputs
 Batches = Iterable[tuple[Any, Any, Any]]  # inputs, targets, rows, as `Samples.batches` gives them
 
 
@@ -225,6 +227,8 @@ def looked_at(network: nn.Module, *, gradients: bool = False) -> Generator[None,
 
 def size_of(inputs: Any) -> int:
     """The number of inputs in a batch."""
+    if isinstance(inputs, PackedSequence):
+        return int(inputs.batch_sizes[0])
     return next((len(t) for _, t in tree_tensors(inputs) if t.ndim), 1)
 
 
@@ -234,6 +238,7 @@ def read_all(
     readers: Sequence[Reader],
     each: Callable[[Any, Any, Any], None] | None = None,
     also: Callable[[Output, int], None] | None = None,
+    call: Call = forward,
 ) -> Seen:
     """One pass in evaluation mode without gradients; `each(outputs, targets, rows)` takes what the network
     returned of a batch, `also(output, start)` every output with the number of inputs before it.
@@ -244,7 +249,7 @@ def read_all(
     with looked_at(network), listening(network, reading.hear, reading.sizes):
         for inputs, targets, rows in batches:
             reading.begin(size_of(inputs))
-            result = forward(network, inputs)
+            result = call(network, inputs)
             reading.end()
             if each is not None:
                 each(result, targets, rows)
@@ -297,9 +302,10 @@ class _Reading:
         now = self._now
         if now is None or row >= len(now):
             rows = max(len(self.spots), row + 1, 0 if now is None else 2 * len(now))
-            new = torch.full((rows, self.width, self.sizes[0]), float("nan"), device=values.device)
-            if now is not None:
-                new[: len(now)] = now
+            with torch.inference_mode(False):
+                new = torch.full((rows, self.width, self.sizes[0]), float("nan"), device=values.device)
+                if now is not None:
+                    new[: len(now)] = now
             self._now = now = new
         return now
 

@@ -5,6 +5,8 @@ Places are rows, in execution order; inputs are columns. What was not measured i
 
 from __future__ import annotations
 
+import array
+import base64
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -41,6 +43,20 @@ class Floats:
         for length, part in zip(self.shape, index, strict=True):
             place = place * length + part
         return self.numbers()[place]
+
+    @staticmethod
+    def from_document(document: Any) -> Floats:
+        """The array that `to_document` made these lists of."""
+        shape: list[int] = []
+        flat: Any = document
+        while isinstance(flat, list):
+            shape.append(len(flat))
+            flat = flat[0] if flat else None
+        flat = document
+        for _ in shape[1:]:
+            flat = [value for part in flat for value in part]
+        numbers = array.array("f", (math.nan if v is None else v for v in flat))
+        return Floats(tuple(shape), numbers.tobytes())
 
     def to_document(self) -> Any:
         """Nested lists; what is not finite is `None`."""
@@ -93,7 +109,14 @@ class Thumbnails:
     data: bytes = field(repr=False)
 
     def to_document(self) -> Any:
-        return {"height": self.height, "width": self.width, "channels": self.channels}
+        data = base64.b64encode(self.data).decode("ascii")
+        return {"height": self.height, "width": self.width, "channels": self.channels, "data": data}
+
+    @staticmethod
+    def from_document(document: Any) -> Thumbnails:
+        """The pictures that `to_document` made this of."""
+        size = (document[name] for name in ("height", "width", "channels"))
+        return Thumbnails(*size, data=base64.b64decode(document["data"]))
 
 
 @frozen

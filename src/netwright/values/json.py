@@ -47,6 +47,10 @@ def from_json(document: Any, kind: type[T]) -> T:
 def _converter() -> Any:
     from cattrs import Converter
 
+    from netwright.values.atlas import Floats, Thumbnails
+
     converter = Converter(forbid_extra_keys=False)
+    converter.register_structure_hook(Floats, lambda v, _: Floats.from_document(v))
+    converter.register_structure_hook(Thumbnails, lambda v, _: Thumbnails.from_document(v))
     converter.register_structure_hook(float, lambda v, _: float("nan") if v is None else float(v))
     return converter
