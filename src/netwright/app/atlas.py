@@ -36,7 +36,7 @@ class Asked:
     targets: Any = None
     count: int = COUNT
     also: tuple[str, ...] | None = None
-    details: tuple[int, ...] | None = None
+    details: tuple[int | str, ...] | None = None
     attribution: str | None = None
     raw: tuple[str, ...] = ()
     before: bool = False
@@ -52,12 +52,12 @@ class Asked:
     def wants(self, name: str) -> bool:
         return self.also is None or name in self.also
 
-    def wanted(self, label: str, known: bool) -> Wanted:
+    def wanted(self, label: str, known: bool, samples: Samples) -> Wanted:
         return Wanted(
             beliefs=known and self.wants("beliefs"),
             gradients=self.wants("gradients"),
             units=self.wants("units"),
-            details=self.details,
+            details=_numbers(self.details, samples),
             attribution=self.attribution,
             raw=self.raw,
             label=label,
@@ -101,7 +101,7 @@ def of_recipe(
         goal=_goal(recipe) if labelled and recipe.settings.step is None else None,
         lines=lines,
     )
-    wanted = asked.wanted(run, labelled)
+    wanted = asked.wanted(run, labelled, samples)
     earlier: list[Atlas] = []
     if asked.epochs:
         for label, trained in _epochs(recipe, seed, device):
@@ -129,7 +129,8 @@ def of_network(network: nn.Module, asked: Asked, lines: Sequence[LayerLine]) -> 
         raise UserError(f"look: {count} inputs and {len(targets)} targets; give one for each")
     task = infer_task(targets, None, None) if labelled else None
     apart = not whole and all(t.ndim and len(t) == count for _, t in tree_tensors(inputs))
-    samples = TensorSamples(inputs, targets, "input") if apart else Together(inputs, targets, "input")
+    kind_of = TensorSamples if apart else Together
+    samples = kind_of(inputs, targets.to(device), "input")
     material = Material(
         network,
         samples,
@@ -142,7 +143,7 @@ def of_network(network: nn.Module, asked: Asked, lines: Sequence[LayerLine]) -> 
         call=(lambda network, inputs: network(*inputs)) if spreads(network, inputs) else forward,
     )
     asked = asked if asked.also is not None or labelled else attrs.evolve(asked, also=())
-    wanted = asked.wanted("as it is", labelled)
+    wanted = asked.wanted("as it is", labelled, samples)
     if wanted.details is None and not labelled:
         wanted = attrs.evolve(wanted, details=())
     looked = look_at(material, wanted)
@@ -180,6 +181,22 @@ def _samples_of(recipe: Recipe, asked: Asked) -> tuple[Samples, bool, tuple[str,
     if len(targets) != count:
         raise UserError(f"look: {count} inputs and {len(targets)} targets; give one for each")
     return TensorSamples(inputs, targets, "input"), True, ()
+
+
+def _numbers(names: tuple[int | str, ...] | None, samples: Samples) -> tuple[int, ...] | None:
+    """Inputs by their number or id, as numbers. Raises `UserError` for one that there is not."""
+    if names is None:
+        return None
+    ids = samples.ids(range(len(samples)))
+    found = []
+    for name in names:
+        if isinstance(name, str) and name in ids:
+            found.append(ids.index(name))
+        elif isinstance(name, int) or name.isdigit():
+            found.append(int(name))
+        else:
+            raise UserError(f"look: no input {name!r}; there are {len(ids)}, from 0 ({ids[0]})")
+    return tuple(found)
 
 
 def _spread(part: Samples, count: int) -> Samples:

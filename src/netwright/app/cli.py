@@ -164,6 +164,42 @@ def look(
     against: Annotated[
         str | None, typer.Option(metavar="RECIPE", help="Another recipe, whose layers are shown beside.")
     ] = None,
+    inputs: Annotated[
+        bool, typer.Option("--inputs", help="The atlas: every layer with every input of a part.")
+    ] = False,
+    part: Annotated[str, typer.Option(help="The part of the data: val or train.")] = "val",
+    count: Annotated[int, typer.Option(metavar="N", help="Show N inputs at most, spread evenly.")] = 500,
+    value: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The statistic of the map: belief, norm, zeros, …")
+    ] = None,
+    input_: Annotated[
+        str | None,
+        typer.Option("--input", metavar="N", help="An input through all layers, by number or id."),
+    ] = None,
+    versus: Annotated[
+        str | None, typer.Option(metavar="N", help="Another input, against the one of --input.")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="One layer over all inputs, with its units.")
+    ] = None,
+    unit: Annotated[int | None, typer.Option(metavar="N", help="One unit of --layer.")] = None,
+    attribution: Annotated[
+        str | None,
+        typer.Option(metavar="METHOD", help="What of an input counts: integrated-gradients, occlusion, …"),
+    ] = None,
+    before: Annotated[
+        bool, typer.Option("--before", help="The untrained network beside, over the same inputs.")
+    ] = False,
+    epochs: Annotated[
+        bool, typer.Option("--epochs", help="Train once, and keep the same inputs at every epoch.")
+    ] = False,
+    png: Annotated[str | None, typer.Option(metavar="FILE", help="Write what is shown as a picture.")] = None,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the page, which opens from disk.")
+    ] = None,
+    save: Annotated[
+        str | None, typer.Option(metavar="FILE.atlas", help="Keep the atlas, to be opened without the model.")
+    ] = None,
     json_: AsJson = False,
     seed: Seed = 0,
     device: Device = None,
@@ -171,16 +207,25 @@ def look(
     with_: With = None,
     fail_on: FailOn = "never",
 ) -> None:
-    """List the network, a coloured line a layer: shapes, cost, behaviour, gradient, health."""
+    """List the network, a coloured line a layer; with --inputs, every layer with every input."""
     with _surface(json_) as surface:
         _severity(fail_on)
         from netwright.app import looking
 
+        picked = {"value": value, "input": input_, "versus": versus, "layer": layer, "unit": unit}
+        asked = [inputs, before, epochs, save, attribution, *(v is not None for v in picked.values())]
+        followed = tuple(name for name in (input_, versus) if name is not None)
         result = looking.look(
-            recipe, weights=weights, partial=partial, seed=seed, device=device, journal=journal,
-            extensions=tuple(with_ or ()), where=where, sort=sort, depth=depth, unfold=unfold,
-            against=against,
+            recipe, part if any(asked) else None, count=count, details=followed or None,
+            attribution=attribution, before=before, epochs=epochs, picked=picked, weights=weights,
+            partial=partial, seed=seed, device=device, journal=journal, extensions=tuple(with_ or ()),
+            where=where, sort=sort, depth=depth, unfold=unfold, against=against,
         )  # fmt: skip
+        for path, content in ((png, result.png), (html, result.html)):
+            if path is not None:
+                looking.written(path, content())
+        if save is not None:
+            result.save(save)
         surface.show(result)
         surface.leave(result.findings, fail_on)
 

@@ -59,7 +59,7 @@ def look(
     targets: Any = None,
     count: int = seeing.COUNT,
     also: tuple[str, ...] | None = None,
-    details: tuple[int, ...] | None = None,
+    details: tuple[int | str, ...] | None = None,
     attribution: str | None = None,
     raw: tuple[str, ...] = (),
     before: bool = False,
@@ -71,8 +71,8 @@ def look(
 
     `inputs` is `"val"` or `"train"` of a recipe, of which `count` are shown, or inputs of your own, with
     `targets` where they are known. Beside norm, mean, spread and share of zeros it holds what is named in
-    `also` (`beliefs`, `gradients`, `units`); of a recipe all of them unless given. `details` are numbers of
-    inputs to follow through all layers, `attribution` how to explain them, `raw` names of layers whose
+    `also` (`beliefs`, `gradients`, `units`); of a recipe all of them unless given. `details` are numbers or
+    ids of inputs to follow through all layers, `attribution` how to explain them, `raw` names of layers whose
     outputs are kept whole. `before` adds the untrained network, `epochs` trains once and keeps the inputs at
     every epoch. A saved atlas is opened by the name of its file.
 
@@ -102,17 +102,26 @@ def look(
         other = _whole(against, shown, None, False, *given, seeing.Asked())
         result = attrs.evolve(result, against=_comparison(result, other))
     result = _chosen(attrs.evolve(result, depth=depth, unfold=unfold), chosen, sort)
-    return attrs.evolve(result, picked=_picked(result.atlas, picked)) if picked else result
+    return attrs.evolve(result, picked=picked_of(result.atlas, picked)) if picked else result
+
+
+def written(path: str | Path, content: str | bytes) -> None:
+    """A file of a page or a picture. Raises `UserError` where it cannot be written."""
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        Path(path).write_bytes(data)
+    except OSError as failed:
+        raise UserError(f"{path}: cannot be written ({failed.strerror}); name another file") from failed
 
 
 def _reopened(path: Path, picked: Mapping[str, str | int | None] | None) -> LookResult:
     found, about = atlas.reopen(path)
-    shown = _picked(found, picked) if picked else Picked()
+    shown = picked_of(found, picked) if picked else Picked()
     name, run = str(about.get("name", path.stem)), str(about.get("run", ""))
     return LookResult(name, run, (), len(found.inputs), atlas=found, picked=shown)
 
 
-def _picked(shown: Atlas | None, picked: Mapping[str, str | int | None]) -> Picked:
+def picked_of(shown: Atlas | None, picked: Mapping[str, str | int | None]) -> Picked:
     """What was named of an atlas, by number. Raises `UserError` for what is not in it."""
     named = {name: value for name, value in picked.items() if value is not None}
     if not named:

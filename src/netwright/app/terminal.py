@@ -9,7 +9,7 @@ from netwright import values
 
 def renderable(result: Any) -> Any:
     """The rich renderable of any result."""
-    from netwright.views import terminal
+    from netwright.views import atlas, terminal
     from netwright.views.listing import listing
 
     match result:
@@ -21,6 +21,8 @@ def renderable(result: Any) -> Any:
             return terminal.probe_view(result)
         case values.ScanResult():
             return terminal.scan_view(result)
+        case values.LookResult(atlas=values.Atlas()):
+            return atlas.look_view(result)
         case values.LookResult():
             return listing(result)
         case values.AttributesResult():

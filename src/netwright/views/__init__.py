@@ -1,10 +1,10 @@
 """Figures and tables, each made once and shown everywhere: in the terminal, in a notebook, in a page on disk.
 
-In come results and events, out go renderables of rich, SVG and whole HTML pages. This room computes nothing
-about networks: what a result does not hold is not shown, and what was not measured is said in words.
+In come results and events, out go renderables of rich, pictures, and HTML pages with the data of their
+views. This room computes nothing about networks: what a result does not hold is not shown, and what was not
+measured is said in words.
 """
 
-from netwright.views.charts import interval_plot, learning_curves
 from netwright.views.progress import Progress
 from netwright.views.report import diagnose_html, frame, look_html, report_html
 from netwright.views.terminal import (
@@ -28,8 +28,6 @@ __all__ = [
     "finding_block",
     "frame",
     "improve_lines",
-    "interval_plot",
-    "learning_curves",
     "listing",
     "look_html",
     "overview_line",

@@ -18,8 +18,14 @@ from netwright.values import (
     Grid,
     InputLook,
     LayerLook,
+    LookResult,
+    Picked,
     UnitLook,
+    difference,
+    input_look,
+    layer_look,
     share_right,
+    unit_look,
 )
 from netwright.views import colour, words
 from netwright.views.layout import blank, bullet, columns, group, indented, joined, narrow, row, text
@@ -30,6 +36,32 @@ _SIDE = 16
 _WIDEST = 120
 _STRIP = 64
 _SHADES = " ░▒▓█"
+
+
+def look_view(result: LookResult) -> RenderableType:
+    """What was picked of the atlas that a result holds; the whole map where nothing was."""
+    atlas, picked = result.atlas, result.picked
+    assert atlas is not None
+    size = f"{len(atlas.rows)} rows × {words.plural(len(atlas.inputs), 'input')}"
+    told = " · ".join(part for part in (result.run, size) if part)
+    name = (
+        row(result.name, text(told)) if len(result.name) < 10 else joined([(result.name, "bold"), (told, "")])
+    )
+    return group(name, blank(), _picked(atlas, picked), *[row("note", text(n)) for n in result.notes])
+
+
+def _picked(atlas: Atlas, picked: Picked) -> RenderableType:
+    if picked.layer is not None and picked.unit is not None:
+        unit = unit_look(atlas, picked.layer, picked.unit)
+        assert unit is not None
+        return unit_view(unit, atlas.inputs)
+    if picked.layer is not None:
+        return layer_view(layer_look(atlas, picked.layer), atlas.inputs)
+    if picked.input is not None and picked.versus is not None:
+        return difference_view(difference(atlas, picked.input, picked.versus), atlas.inputs)
+    if picked.input is not None:
+        return input_view(input_look(atlas, picked.input), atlas.inputs)
+    return atlas_view(atlas, picked.value)
 
 
 def atlas_view(atlas: Atlas, statistic: str | None = None) -> RenderableType:
@@ -329,7 +361,7 @@ def layer_view(look: LayerLook, inputs: AtlasInputs) -> RenderableType:
             [text(name), *(text(v) for v in numbers), text(bars, "cyan"), *(text(e, "dim") for e in ends)]
         )
     titles = ("", "lowest", "median", "highest", "inputs", "lowest of", "highest of")
-    lines += [blank(), columns(rows, titles, right={1, 2, 3})]
+    lines += [blank(), columns(rows, titles, right={1, 2, 3}, wrap={5: 10, 6: 10})]
     units = look.units
     if units is None:
         return group(*lines)
@@ -361,7 +393,7 @@ def unit_view(look: UnitLook, inputs: AtlasInputs) -> RenderableType:
     head = [(look.row.kind, "bold magenta"), (look.row.title, "blue"), (f"unit {look.unit}", "bold")]
     lines: list[RenderableType | None] = [row("unit", joined(head))]
     if look.dead:
-        lines.append(row("", text("dead: it is 0 for every input", "yellow")))
+        return group(*lines, row("", text("dead: it is 0 for every input", "yellow")))
     for other, alike in look.duplicates:
         lines.append(row("alike", text(f"unit {other}, correlation {alike:.3f}")))
     if look.top is None:

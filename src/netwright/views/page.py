@@ -36,7 +36,7 @@ FINE = 30_000  # cells up to which a grid goes with 16 bits
 MANY = 12_000  # cells from which earlier moments go with the statistics of `EARLIER` alone
 EARLIER = ("belief", "support", "norm", "zeros")
 DETAILS = 400_000  # bytes of all details
-LISTED = 64  # units of a layer
+LISTED, BEST = 64, 6  # units of a layer, and the inputs that excite each most
 
 
 def look_page(result: LookResult, atlas: Atlas | None = None) -> dict[str, Any]:
@@ -146,6 +146,7 @@ def atlas_document(atlas: Atlas) -> dict[str, Any]:
 def moment_document(moment: Moment, only: Sequence[str] | None = None) -> dict[str, Any]:
     """`Moment` of the contract, with the grids named in `only`."""
     grids = [grid for grid in moment.grids if only is None or grid.name in only]
+    grids.sort(key=lambda grid: grid.name != "belief")  # what is shown first
     return {"label": words.clean(moment.label), "grids": [grid_document(grid) for grid in grids]}
 
 
@@ -246,10 +247,17 @@ def _inputs(inputs: AtlasInputs) -> dict[str, Any]:
 
 def _units(units: Units) -> dict[str, Any]:
     document = to_json(units)
+    dead = set(units.dead)
     document["top"] = [
-        {**top, "values": [float(f"{v:.4g}") for v in top["values"]]} for top in document["top"][:LISTED]
+        {
+            "unit": top.unit,
+            "inputs": list(top.inputs[:BEST]),
+            "values": [float(f"{v:.4g}") for v in top.values[:BEST]],
+        }
+        for top in units.top[:LISTED]
+        if top.unit not in dead
     ]
-    document["shown"] = len(document["top"])
+    document["shown"] = min(LISTED, units.shown)
     return document
 
 

@@ -1,12 +1,18 @@
-"""Results as one HTML file that opens from disk: no script, no font, no picture from anywhere else."""
+"""Results as one HTML file that opens from disk: its script and its pictures are inside, and it may reach
+nothing else."""
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from importlib import resources
 from typing import Any, TypeVar
 
+from attrs import frozen
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -17,10 +23,12 @@ from netwright.values import (
     Finding,
     ImproveResult,
     LookResult,
+    MetricName,
     Verdict,
 )
-from netwright.views import charts, sentences, words
+from netwright.views import sentences, words
 from netwright.views.comparison import compared_rows, totals
+from netwright.views.page import embedded, look_page, page
 from netwright.views.rows import hidden_words, shown_rows, total_of, total_words
 
 T = TypeVar("T")
@@ -32,7 +40,6 @@ def report_html(result: ImproveResult, attributes: AttributesResult | None = Non
     """The whole of an improvement: what was wrong, what was tried, how sure that is, and what to change."""
     part, before, after = sentences.judged_on(result)
     first, last = words.from_to(before, after)
-    curves = charts.learning_curves(result.curves_before, result.curves_after, result.metric)
     return _page(
         "report.html.j2",
         result=result,
@@ -41,15 +48,58 @@ def report_html(result: ImproveResult, attributes: AttributesResult | None = Non
         last=last,
         on=_judged_words(result, part),
         meaning=sentences.metric_meaning(result.metric),
-        scale=Markup(charts.score_scale(before, after, result.metric)),
-        curves=[Markup(chart) for chart in curves],
-        intervals=Markup(charts.interval_plot(result.verdicts)),
+        scale=score_scale(before, after, result.metric),
+        curves=bool(result.curves_before or result.curves_after),
+        effects=any(not words.missing(v.effect) for v in result.verdicts),
+        data=Markup(embedded(_improve_page(result))),
         verdicts=[_verdict_row(v) for v in words.by_merit(result.verdicts)],
         control=_common([v.control for v in result.verdicts]),
         margin=_common([v.margin for v in result.verdicts]),
         places=_by_place(result.changes),
         scores=[(_PARTS.get(p, p), *_scores(result, p)) for p in result.after],
     )
+
+
+def _improve_page(result: ImproveResult) -> dict[str, Any]:
+    return page(
+        result.recipe,
+        "",
+        findings=result.findings,
+        curves=(*result.curves_before, *result.curves_after),
+        metric=result.metric,
+        verdicts=result.verdicts,
+    )
+
+
+@frozen
+class Mark:
+    """A score on the way from ignoring the inputs (0) to perfect (1): its place in percent of the line."""
+
+    name: str
+    said: str
+    at: float
+
+
+def score_scale(before: float | None, after: float | None, metric: MetricName) -> tuple[Mark, ...]:
+    """Where the score stood and stands between ignoring the inputs and perfect; empty where it lies far
+    outside."""
+    span = metric.perfect - metric.trivial
+    first, last = words.from_to(before, after)
+    scores = (("before", first, before), ("after", last, after))
+    known = [(name, said, v) for name, said, v in scores if v is not None and math.isfinite(v)]
+    if not known or not span or not math.isfinite(span):
+        return ()
+    if len(known) == 2 and known[0][1] == known[1][1]:
+        known = [("now", known[1][1], known[1][2])]
+    parts = [(name, said, (v - metric.trivial) / span) for name, said, v in known]
+    if any(not -1 <= part <= 1.2 for _, _, part in parts):
+        return ()
+    low, high = min(0.0, *(p for _, _, p in parts)), max(1.0, *(p for _, _, p in parts))
+    ends = (
+        ("ignoring the inputs", words.score(metric.trivial), 0.0),
+        ("perfect", words.score(metric.perfect), 1.0),
+    )
+    return tuple(Mark(name, said, 100 * (part - low) / (high - low)) for name, said, part in (*ends, *parts))
 
 
 def diagnose_html(result: DiagnoseResult) -> str:
@@ -68,19 +118,35 @@ def look_html(result: LookResult) -> str:
         hidden=hidden_words(result),
         compared=compared_rows(result) if result.against else (),
         totals=totals(result) if result.against else (),
+        data=Markup(embedded(look_page(result, result.atlas))),
     )
 
 
+@frozen
+class _Module:
+    """The script of the browser views, and its digest for the page's content policy."""
+
+    text: Markup
+    digest: str
+
+
+@functools.cache
+def _module() -> _Module:
+    text = (resources.files("netwright.views") / "static" / "netwright.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+    return _Module(Markup(text), f"sha256-{digest}")
+
+
 def frame(html: str, height: int) -> str:
-    """A page in a frame of its own for a notebook: no script, no reach outside, kept when it is saved."""
+    """A page in a frame of its own for a notebook: no reach outside of it, kept when it is saved."""
     return (
-        f'<iframe sandbox="" srcdoc="{escape(html, quote=True)}" title="Netwright" loading="lazy"'
-        f' style="width:100%;height:{int(height)}px;border:0;border-radius:8px"></iframe>'
+        f'<iframe sandbox="allow-scripts" srcdoc="{escape(html, quote=True)}" title="Netwright"'
+        f' loading="lazy" style="width:100%;height:{int(height)}px;border:0;border-radius:8px"></iframe>'
     )
 
 
 def _page(template: str, **values: Any) -> str:
-    return _environment().get_template(template).render(**values)
+    return _environment().get_template(template).render(module=_module(), **values)
 
 
 @functools.cache
