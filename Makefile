@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: setup demo test lint docs bench clean
+.PHONY: setup demo test lint web docs bench clean
 
 setup: .venv/.done
 
@@ -27,6 +27,10 @@ lint: setup
 	$(PY) -m pyright
 	$(PY) -c "from importlinter.cli import lint_imports_command as run; run()"
 
+# The browser views are committed as built; only this target, and whoever changes them, needs Node.
+web:
+	cd web && npm ci --silent --no-audit --no-fund && npm run check && npm run same
+
 docs: setup
 	$(PY) docs/make_catalogue.py
 	$(PY) docs/make_diagnosis.py
@@ -35,6 +39,8 @@ bench: setup
 	$(PY) -m benchmarks.loop_overhead
 	$(PY) -m benchmarks.startup
 	$(PY) -m benchmarks.watch_overhead
+	$(PY) -m benchmarks.atlas
+	$(PY) -m benchmarks.page
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

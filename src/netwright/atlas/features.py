@@ -26,6 +26,7 @@ def pooled(output: Output) -> Tensor:
     """(B, P) of an output (B, ...): images (B, C, H, W) as means over 4 × 4 places; sequences (B, T, D) as
     mean, first and last step; all else flat."""
     values = output.values.float()
+    values = values[:, None] if values.ndim == 1 else values
     if values.ndim == 4:
         if max(values.shape[2:]) > _GRID:
             high, wide = values.shape[2:]

@@ -43,8 +43,9 @@ def gradients(
             kept.setdefault(key, np.full(count, np.nan, dtype=np.float32))
 
         def came(gradient: Tensor) -> None:
-            flat = output.laid(gradient.detach()).flatten(1).float()
-            product = flat * values.flatten(1).float()
+            flat = output.laid(gradient.detach()).float()
+            flat = flat.reshape(len(flat), -1)
+            product = flat * values.reshape(flat.shape).float()
             stop = start + len(flat)
             norms[key][start:stop] = torch.linalg.vector_norm(flat, dim=1).cpu().numpy()
             masses[key][start:stop] = product.abs().sum(1).cpu().numpy()

@@ -116,10 +116,18 @@ def look_at(material: Material, wanted: Wanted = Wanted()) -> Looked:
     weighted = frozenset(n for n, spot in enumerate(seen.spots) if _has_weights(spot.module))
     features = features_of(seen) if probed else None
     depth = probes.depths if probes is not None else None
+    named = answers.names is not None
     asked = Asked(
-        rows, dict(seen.numbers), answers.labels, answers.predictions, probes.beliefs if probes else None,
-        depth, features, weighted, material.classes,
-    )  # fmt: skip
+        rows,
+        dict(seen.numbers),
+        answers.labels if named else None,
+        answers.predictions if named else None,
+        probes.beliefs if probes else None,
+        depth,
+        features,
+        weighted,
+        material.classes,
+    )
     batch = _inputs_of(samples)
     atlas = Atlas(
         rows=rows,

@@ -138,7 +138,7 @@ def add_nothing(asked: Asked) -> Iterator[AtlasPattern]:
         one, other = features[before], features[after]
         if not (np.isfinite(one).all() and np.isfinite(other).all()):
             continue
-        same = np.nanmean(beliefs.belief[before] == beliefs.belief[after])
+        same = float((beliefs.belief[before] == beliefs.belief[after]).mean())
         if same >= 0.99 and likeness(one, other) >= SAME:
             idle.append(after)
     if idle:
@@ -170,7 +170,9 @@ def doubtful_labels(asked: Asked) -> Iterator[AtlasPattern]:
     if not len(rows):
         return
     agree = (beliefs.belief[rows] == predictions[None]).mean(0)
-    alone = np.nanmean(beliefs.support[rows], 0)
+    support = beliefs.support[rows]
+    known = np.isfinite(support).sum(0)
+    alone = np.where(known > 0, np.nansum(support, 0) / np.maximum(known, 1), 1.0)
     doubt = (predictions != labels) & (agree >= 0.9) & (alone <= 0.1)
     inputs = np.flatnonzero(doubt)
     if len(inputs):

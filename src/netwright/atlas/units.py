@@ -27,6 +27,7 @@ def by_unit(output: Output) -> tuple[Tensor, Tensor]:
     (B, U, P): a channel of images (B, C, H, W) and of convolved series (B, C, L), a feature of sequences
     (B, T, D) and of (B, D)."""
     values = output.values.float()
+    values = values[:, None] if values.ndim == 1 else values
     if values.ndim == 3 and not _channels_first(output):
         values = values.transpose(1, 2)  # (B, D, T)
         if output.lengths is not None:
@@ -76,6 +77,7 @@ class UnitReader:
             )
         if row.first.shape[0] != units:  # a layer whose width follows its input
             return
+        largest = largest.nan_to_num(nan=float("-inf"), posinf=float("inf"), neginf=float("-inf"))
         here = torch.arange(start, start + size, device=largest.device).expand(units, size)
         values = torch.cat([row.first, largest.T], 1)
         places = torch.cat([row.inputs, here], 1)
@@ -106,7 +108,7 @@ def _units(number: int, row: _Row) -> Units:
     tops = []
     first, inputs = row.first.cpu(), row.inputs.cpu()
     for unit in range(some):
-        known = inputs[unit] >= 0
+        known = (inputs[unit] >= 0) & torch.isfinite(first[unit])
         tops.append(
             UnitTop(
                 unit,

@@ -86,8 +86,7 @@ def atlas_png(atlas: Atlas, statistic: str | None = None) -> bytes:
 def _map(axes: Any, figure: Any, atlas: Atlas, grid: Grid, order: Sequence[int]) -> None:
     values = np.frombuffer(grid.values.data, "<f4").reshape(grid.values.shape)[:, order]
     classes = len(atlas.inputs.classes or ())
-    scale = _scale(grid.kind, classes)
-    scale.set_bad("#bbbbbb")
+    scale = _scale(grid.kind, classes).with_extremes(bad="#bbbbbb")
     masked = np.ma.masked_invalid(values)
     options: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest", "cmap": scale}
     if grid.kind == "category":
