@@ -109,7 +109,7 @@ def of_recipe(
             network = trained
         label = earlier.pop().now.label
         material, wanted = attrs.evolve(material, network=network), attrs.evolve(wanted, label=label)
-        notes = (*notes, f"trained for this with seed {seed}: the atlas shows its last epoch")
+        notes = (*notes, "the lines of the listing are those of the network before this training")
     elif asked.before:
         label = f"untrained, seed {seed}"
         earlier.append(glance(material, wanted, recipe.build(seed).to(where), label))

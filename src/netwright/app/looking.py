@@ -246,7 +246,9 @@ def _whole(
         return result
     with user_code(recipe.display_name):
         seen = seeing.of_recipe(recipe, network, run, asked, found.lines, seed, where)
-    return attrs.evolve(result, atlas=seen.atlas, raw=seen.raw, notes=(*result.notes, *seen.notes))
+    told = f"trained for this, seed {seed}, {seen.atlas.now.label}" if asked.epochs else result.run
+    notes = seen.notes if asked.epochs else (*result.notes, *seen.notes)
+    return attrs.evolve(result, atlas=seen.atlas, raw=seen.raw, run=told, notes=notes)
 
 
 def _of_network(network: nn.Module, inputs: Any, asked: seeing.Asked) -> LookResult:

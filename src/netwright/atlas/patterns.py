@@ -55,7 +55,7 @@ def not_finite(asked: Asked) -> Iterator[AtlasPattern]:
             inputs = np.flatnonzero(broken[row])
             yield AtlasPattern(
                 "not-finite",
-                f"values that are not finite from {asked.rows[row].title} on",
+                f"values that are not finite from {asked.rows[row].said} on",
                 f"{_inputs(len(inputs))} of {norm.shape[1]} first have NaN or infinity there.",
                 (row,),
                 _few(inputs),
@@ -68,7 +68,7 @@ def dead_rows(asked: Asked) -> Iterator[AtlasPattern]:
     zeros = asked.statistics["zeros"]
     rows = [row for row in range(len(zeros)) if np.isfinite(zeros[row]).any() and np.nanmin(zeros[row]) == 1]
     if rows:
-        first = asked.rows[rows[0]].title
+        first = asked.rows[rows[0]].said
         yield AtlasPattern(
             "nothing-passes",
             f"nothing passes {first}",
@@ -103,9 +103,9 @@ def collapses(asked: Asked) -> Iterator[AtlasPattern]:
         mine = np.flatnonzero(np.isin(labels, (one, other)))
         yield AtlasPattern(
             "collapses-two-classes",
-            f"{asked.rows[there].title} mixes up {asked.name(one)} and {asked.name(other)}",
-            f"Up to {asked.rows[here].title} neighbours tell them apart for {before:.0%} of their inputs,"
-            f" from {asked.rows[there].title} on for no more than {after:.0%}.",
+            f"{asked.rows[there].said} mixes up {asked.name(one)} and {asked.name(other)}",
+            f"Up to {asked.rows[here].said} neighbours tell them apart for {before:.0%} of their inputs,"
+            f" from {asked.rows[there].said} on for no more than {after:.0%}.",
             (here, there),
             _few(mine),
             (int(one), int(other)),
@@ -142,7 +142,7 @@ def add_nothing(asked: Asked) -> Iterator[AtlasPattern]:
         if same >= 0.99 and likeness(one, other) >= SAME:
             idle.append(after)
     if idle:
-        first = ", ".join(asked.rows[row].title for row in idle[:FEW])
+        first = ", ".join(asked.rows[row].said for row in idle[:FEW])
         more = f" and {len(idle) - FEW} more" if len(idle) > FEW else ""
         yield AtlasPattern(
             "adds-nothing",
@@ -200,7 +200,7 @@ def flip_late(asked: Asked) -> Iterator[AtlasPattern]:
         yield AtlasPattern(
             "flip-late",
             f"{_inputs(len(late))} {'is' if len(late) == 1 else 'are'} only right from the last layers on",
-            f"{share:.0%} of the inputs; their belief settles at {asked.rows[threshold].title} or later. They"
+            f"{share:.0%} of the inputs; their belief settles at {asked.rows[threshold].said} or later. They"
             " are the ones closest to being wrong (prediction depth, Baldock et al. 2021).",
             (int(threshold),),
             _few(late[np.argsort(-asked.depths[late], kind="stable")]),
@@ -226,7 +226,7 @@ def unlike_any_other(asked: Asked) -> Iterator[AtlasPattern]:
     row = rows[int(np.argmax(far[:, inputs[0]]))]
     yield AtlasPattern(
         "unlike-any-other",
-        f"{_inputs(len(inputs))} unlike any other, first seen at {asked.rows[row].title}",
+        f"{_inputs(len(inputs))} unlike any other, first seen at {asked.rows[row].said}",
         f"The nearest reference input is over {STRANGE:g} times as far away as 99 % of them are from theirs,"
         " at a fifth of the layers and more.",
         (int(row),),

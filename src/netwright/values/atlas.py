@@ -98,6 +98,11 @@ class AtlasRow:
         name = self.name or self.kind
         return name if self.call == 1 else f"{name} (call {self.call})"
 
+    @property
+    def said(self) -> str:
+        """`Conv2d layer1.0`; the name of a function has its kind already."""
+        return f"{self.kind} {self.title}" if self.kind[:1].isupper() and self.name else self.title
+
 
 @frozen
 class Thumbnails:

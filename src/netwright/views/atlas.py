@@ -12,7 +12,6 @@ from rich.text import Text
 from netwright.values import (
     Atlas,
     AtlasInputs,
-    AtlasRow,
     Detail,
     Difference,
     Grid,
@@ -28,14 +27,14 @@ from netwright.values import (
     unit_look,
 )
 from netwright.views import colour, words
-from netwright.views.layout import blank, bullet, columns, group, indented, joined, narrow, row, text
+from netwright.views.layout import Fitting, blank, bullet, columns, group, indented, joined, narrow, row, text
 
 _LEVELS = "▁▂▃▄▅▆▇█"
 _ROWS = 48
 _SIDE = 16
 _WIDEST = 120
 _STRIP = 64
-_SHADES = " ░▒▓█"
+_FEW = ("belief", "support", "norm", "zeros", "gradient")  # of one input, in a narrow window
 
 
 def look_view(result: LookResult) -> RenderableType:
@@ -87,7 +86,8 @@ def atlas_view(atlas: Atlas, statistic: str | None = None) -> RenderableType:
 def _reading(atlas: Atlas, grid: Grid) -> str:
     others = ", ".join(g.name for g in atlas.now.grids if g.name != grid.name)
     columns_of = "by class, within one by loss" if atlas.inputs.classes is not None else "by loss"
-    return f"Columns are inputs, {columns_of}. Other statistics: --value {others}"
+    block = " A block is the share of its inputs that are believed right." if grid.kind == "category" else ""
+    return f"Columns are inputs, {columns_of}.{block} Other statistics: --value {others}"
 
 
 class _Map:
@@ -99,8 +99,8 @@ class _Map:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         atlas, grid = self.atlas, self.grid
         chosen = _rows_shown(atlas)
-        label = min(30, max((len(_named(atlas, n)) for n in chosen), default=10))
-        wide = max(16, min(_STRIP, options.max_width - label - 12))
+        label = min(30, max((len(atlas.rows[n].said) for n in chosen), default=10))
+        wide = max(16, min(_STRIP, options.max_width - label - 16))
         order = list(atlas.inputs.order or range(len(atlas.inputs)))
         buckets = _buckets(order, wide)
         known = [v for v in grid.values.numbers() if math.isfinite(v)]
@@ -111,7 +111,7 @@ class _Map:
             yield Text(" " * (label + 2) + head, style="dim", overflow="crop", no_wrap=True)
         for n in chosen:
             line = Text(overflow="crop", no_wrap=True)
-            line.append(f"{words.clean(_named(atlas, n))[:label]:<{label}}  ", style="blue")
+            line.append(f"{words.clean(atlas.rows[n].said)[:label]:<{label}}  ", style="blue")
             values = grid.values.row(n)
             for bucket in buckets:
                 part = _right_part(atlas, n, bucket) if right else _mean_part(values, bucket, scale)
@@ -137,15 +137,6 @@ def _rows_shown(atlas: Atlas) -> list[int]:
     layers = layers if len(layers) >= 8 else every
     step = math.ceil(len(layers) / _ROWS)
     return [*layers[::step], *([every[-1]] if layers[::step][-1] != every[-1] else [])]
-
-
-def _named(atlas: Atlas, n: int) -> str:
-    return _kind_and_name(atlas.rows[n])
-
-
-def _kind_and_name(place: AtlasRow) -> str:
-    """`Conv2d layer1.0`; a function's name has its kind already."""
-    return f"{place.kind} {place.title}" if place.kind[:1].isupper() and place.name else place.title
 
 
 def _buckets(order: Sequence[int], wide: int) -> list[list[int]]:
@@ -220,18 +211,26 @@ def input_view(look: InputLook, inputs: AtlasInputs) -> RenderableType:
     if picture is not None:
         lines += [blank(), indented(picture, 10)]
     if look.depth is not None:
-        settled = look.rows[look.depth].title if look.depth >= 0 else None
+        settled = look.rows[look.depth].said if look.depth >= 0 else None
         told = (
             f"the belief is right from {settled} on" if settled else "the belief does not settle on its class"
         )
         lines.append(row("depth", text(told)))
     names = [name for name in ("belief", "support", "typicality", "strangeness", "norm", "mean", "spread",
                                "zeros", "saturated", "gradient", "mass") if name in look.values]  # fmt: skip
-    rows: list[list[Text]] = []
-    for n, place in enumerate(look.rows):
-        cells = [_cell(name, look.values[name][n], inputs) for name in names]
-        rows.append([text(_kind_and_name(place), "blue"), *cells])
-    lines += [blank(), columns(rows, ("layer", *names), right=set(range(2, len(names) + 1)), wrap={0: 16})]
+
+    def table(shown: Sequence[str]) -> RenderableType:
+        rows = [
+            [
+                text(place.said, "blue"),
+                *(_cell(name, look.values[name][n], inputs) for name in shown),
+            ]
+            for n, place in enumerate(look.rows)
+        ]
+        return columns(rows, ("layer", *shown), right=set(range(2, len(shown) + 1)))
+
+    few = [name for name in names if name in _FEW]
+    lines += [blank(), Fitting([lambda: table(names), lambda: table(few)])]
     for detail in look.details:
         if detail.kind in ("attribution", "contributions"):
             lines += [blank(), row("counts", _attribution(detail))]
@@ -321,7 +320,7 @@ def difference_view(seen: Difference, inputs: AtlasInputs) -> RenderableType:
         row("other", joined(_who(other, inputs), " · ")),
     ]
     if seen.differs is not None:
-        lines.append(row("part at", text(one.rows[seen.differs].title)))
+        lines.append(row("part at", text(one.rows[seen.differs].said)))
     elif "belief" in one.values:
         lines.append(row("part at", text("no row: the same is believed of both all the way")))
     names = [n for n in ("belief", "norm", "mean", "spread", "zeros", "gradient") if n in one.values]
@@ -340,7 +339,7 @@ def difference_view(seen: Difference, inputs: AtlasInputs) -> RenderableType:
                 cells.append(text(said, "" if same else "bold yellow"))
             else:
                 cells.append(text(words.signed(b - a, 3) if a is not None and b is not None else ""))
-        rows.append([text(_kind_and_name(place), "blue"), *cells])
+        rows.append([text(place.said, "blue"), *cells])
     head = ("layer", *(name if name == "belief" else f"{name} Δ" for name in names))
     return group(*lines, blank(), columns(rows, head, right=set(range(2, len(names) + 1)), wrap={0: 16}))
 
@@ -356,7 +355,7 @@ def layer_view(look: LayerLook, inputs: AtlasInputs) -> RenderableType:
     for name, spread in look.spreads.items():
         bars = words.bars([len(members) for _, _, members in look.histograms[name]])
         numbers = [f"{v:.3g}" for v in (spread.low, spread.median, spread.high)]
-        ends = [_some(spread.lowest, 3), _some(spread.highest, 3)]
+        ends = [", ".join(map(str, some[:3])) for some in (spread.lowest, spread.highest)]
         rows.append(
             [text(name), *(text(v) for v in numbers), text(bars, "cyan"), *(text(e, "dim") for e in ends)]
         )

@@ -95,7 +95,7 @@ def _map(axes: Any, figure: Any, atlas: Atlas, grid: Grid, order: Sequence[int])
         image = axes.imshow(masked, norm=_norm(grid, values), **options)
     step = max(1, math.ceil(len(atlas.rows) / 60))
     axes.set_yticks(range(0, len(atlas.rows), step))
-    titles = [f"{r.kind} {r.title}" if r.kind[:1].isupper() else r.title for r in atlas.rows]
+    titles = [r.said for r in atlas.rows]
     axes.set_yticklabels([t[:34] for t in titles[::step]], fontsize=7)
     _class_ticks(axes, atlas, order)
     if atlas.depths is not None and grid.name in ("belief", "support"):
@@ -140,7 +140,7 @@ def input_png(look: InputLook, atlas: Atlas) -> bytes:
     for n, detail in enumerate(details, 1):
         axes = figure.add_subplot(grid[n // 3, n % 3])
         _detail(axes, detail)
-        place = look.rows[detail.row].title if detail.row >= 0 else "input"
+        place = look.rows[detail.row].said if detail.row >= 0 else "input"
         shown = detail.values.shape[0] if detail.kind == "maps" else detail.of
         some = f", {shown} of {detail.of}" if detail.kind == "maps" and shown < detail.of else ""
         axes.set_title(f"{place} · {detail.kind}{some}", fontsize=8, loc="left")
