@@ -21,7 +21,7 @@ def renderable(result: Any) -> Any:
             return terminal.probe_view(result)
         case values.ScanResult():
             return terminal.scan_view(result)
-        case values.LookResult(atlas=values.Atlas()):
+        case values.LookResult(atlas=values.Atlas()) if not result.lines_asked:
             return atlas.look_view(result)
         case values.LookResult():
             return listing(result)

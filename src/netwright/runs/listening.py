@@ -6,6 +6,7 @@ statistics of every input.
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -70,7 +71,7 @@ class Listener:
     in execution order; with `functions` also after the functions of `TELLING`. What it calls is not heard."""
 
     def __init__(self, network: nn.Module, heard: Heard, *, functions: bool = False) -> None:
-        self._network, self._heard = core(network), heard
+        self._network, self._heard = weakref.ref(core(network)), heard  # whoever listens keeps nothing alive
         self._layers = list(leaves(network))
         self._names = {id(module): name for name, module in self._layers}
         self._handles: list[Any] = []
@@ -81,13 +82,15 @@ class Listener:
         self._stack: list[str] = [""]
 
     def __enter__(self) -> Listener:
-        put = self._handles.append
-        put(self._network.register_forward_pre_hook(Hook(self._began)))
-        put(self._network.register_forward_hook(Hook(self._ended), always_call=True))
+        put, network = self._handles.append, self._network()
+        if network is None:
+            return self
+        put(network.register_forward_pre_hook(Hook(self._began)))
+        put(network.register_forward_hook(Hook(self._ended), always_call=True))
         if self._mode is not None:
             inner = {id(module) for _, module in self._layers}
-            for name, module in self._network.named_modules():
-                if id(module) in inner or module is self._network:
+            for name, module in network.named_modules():
+                if id(module) in inner or module is network:
                     continue
                 put(module.register_forward_pre_hook(Hook(lambda *_, n=name: self._stack.append(n))))
                 put(module.register_forward_hook(Hook(self._leaves), always_call=True))

@@ -201,6 +201,12 @@ class LookResult:
     picked: Picked = field(factory=Picked)
     raw: Mapping[str, Floats] = field(factory=dict)
 
+    @property
+    def lines_asked(self) -> bool:
+        """Whether it was said how the lines of the listing are to be shown."""
+        asked = self.where or self.sort or self.unfold or self.depth is not None or self.against is not None
+        return bool(asked)
+
 
 @frozen
 class AttributesResult:
