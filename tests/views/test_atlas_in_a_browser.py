@@ -7,8 +7,9 @@ from torch import nn
 
 import netwright as nw
 from conftest import digits_data, training
-from netwright.views import look_html
+from netwright.views import look_html, report_html
 from views.browser import chromium, until
+from views.patients import IMPROVED
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +147,20 @@ def test_every_row_of_a_large_atlas_can_be_reached(browser, tmp_path):
     page, trouble = opened(browser, path)
     assert trouble == []
     assert "block19" in page.inner_text("[data-view=listing]")
+    page.close()
+
+
+def test_the_report_of_an_improvement_draws_its_curves_and_effects(browser, tmp_path):
+    path = tmp_path / "improved.html"
+    path.write_text(report_html(IMPROVED, None), encoding="utf-8")
+    page = browser.new_page()
+    trouble = []
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.goto(f"file://{path}")
+    for view in ("trials", "curves"):
+        page.wait_for_selector(f"[data-view={view}] canvas")
+        assert painted(page, f"[data-view={view}] canvas") > 3
+    assert "helps" in page.inner_text("main") and trouble == []
     page.close()
 
 
