@@ -78,6 +78,7 @@ def test_the_report_opens_offline_and_says_it(result):
     page = Path(result.report).read_text()
     assert "lr-too-high" in page and "lr=10.0" in page
     assert "http" not in re.sub(r"<script.*?</script>", "", page, flags=re.S).replace("http-equiv", "")
+    assert 'data-view="atlas"' in page and '"label":"before"' in page and '"label":"after"' in page
     assert "default-src 'none'" in page and "script-src 'sha256-" in page and "connect-src" not in page
 
 

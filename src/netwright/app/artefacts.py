@@ -59,7 +59,7 @@ def write_report(folder: Path, result: values.ImproveResult, attributes: values.
     from netwright.views.report import report_html
 
     path = folder / f"{result.recipe}.html"
-    page = report_html(result, attributes)
+    page = report_html(result, attributes, getattr(result, "look", None))
     with _written(path):
         path.write_text(page, encoding="utf-8")
     return _shown(path)

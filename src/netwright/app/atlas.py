@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -81,8 +81,10 @@ def of_recipe(
     lines: Sequence[LayerLine],
     seed: int,
     device: str,
+    earlier: Iterable[tuple[str, nn.Module]] = (),
 ) -> Found:
-    """The atlas of a recipe's network, as it is filled now, over a part of its data or other inputs."""
+    """The atlas of a recipe's network, as it is filled now, over a part of its data or other inputs.
+    `earlier` are networks of the same make that are shown as the moments before."""
     where = torch.device(device)
     samples, labelled, notes = _samples_of(recipe, asked)
     parts = recipe.data.parts
@@ -100,21 +102,22 @@ def of_recipe(
         losses=lambda outputs, targets: sample_losses(recipe.settings, outputs, targets),
         goal=_goal(recipe) if labelled and recipe.settings.step is None else None,
         lines=lines,
+        feature_names=recipe.data.features,
     )
     wanted = asked.wanted(run, labelled, samples)
-    earlier: list[Atlas] = []
+    moments = [glance(material, wanted, other.to(where), label) for label, other in earlier]
     if asked.epochs:
         for label, trained in _epochs(recipe, seed, device):
-            earlier.append(glance(material, wanted, trained, label))
+            moments.append(glance(material, wanted, trained, label))
             network = trained
-        label = earlier.pop().now.label
+        label = moments.pop().now.label
         material, wanted = attrs.evolve(material, network=network), attrs.evolve(wanted, label=label)
         notes = (*notes, "the lines of the listing are those of the network before this training")
     elif asked.before:
         label = f"untrained, seed {seed}"
-        earlier.append(glance(material, wanted, recipe.build(seed).to(where), label))
+        moments.append(glance(material, wanted, recipe.build(seed).to(where), label))
     looked = look_at(material, wanted)
-    return Found(with_earlier(looked.atlas, earlier), looked.raw, notes)
+    return Found(with_earlier(looked.atlas, moments), looked.raw, notes)
 
 
 def of_network(network: nn.Module, asked: Asked, lines: Sequence[LayerLine]) -> Found:

@@ -25,7 +25,7 @@ from netwright.recipe import Recipe, tree_map, tree_tensors, user_code
 from netwright.recipe.samples import as_tensor
 from netwright.recipe.source import layer_lines
 from netwright.recipe.weights import load_into
-from netwright.runs import outputs_of
+from netwright.runs import Run, outputs_of
 from netwright.runs.batch import first_batch
 from netwright.values import (
     Atlas,
@@ -39,6 +39,8 @@ from netwright.values import (
     sorted_by,
     unit_look,
 )
+
+REPORTED = 300  # validation inputs in the report of an improvement
 
 
 def look(
@@ -103,6 +105,40 @@ def look(
         result = attrs.evolve(result, against=_comparison(result, other))
     result = _chosen(attrs.evolve(result, depth=depth, unfold=unfold), chosen, sort)
     return attrs.evolve(result, picked=picked_of(result.atlas, picked)) if picked else result
+
+
+def look_at_runs(
+    after: tuple[Recipe, Run], before: tuple[Recipe, Run] | None, device: str
+) -> LookResult | None:
+    """The listing and the atlas of a finished training over `REPORTED` validation inputs, beside the one
+    before it; `None` where the network is the user's own code that raises."""
+    recipe, run = after
+    try:
+        network, places = recipe.build_with_places(run.seed)
+        _fill(network, run)
+        network.to(device)
+        inputs = tree_map(lambda t: t.to(device), first_batch(recipe, run.seed)[0])
+        found = atlas.read(network, inputs, places=places, clock=time.perf_counter)
+        asked = seeing.Asked("val", count=REPORTED)
+        earlier: list[tuple[str, nn.Module]] = []
+        if before is not None:
+            other = before[0].build(before[1].seed)
+            _fill(other, before[1])
+            earlier.append(("before", other))
+        label = "after" if earlier else f"seed {run.seed}"
+        seen = seeing.of_recipe(recipe, network, label, asked, found.lines, run.seed, device, earlier)
+    except Exception:  # the report has its numbers without the picture; look says what the network raises
+        return None
+    return LookResult(
+        recipe.display_name, label, found.lines, atlas.samples_in(inputs), notes=seen.notes,
+        modules=found.modules, total=cost(found.lines), atlas=seen.atlas,
+    )  # fmt: skip
+
+
+def _fill(network: nn.Module, run: Run) -> None:
+    weights = run.weights or {}
+    own = network.state_dict()
+    network.load_state_dict({k: torch.as_tensor(v).to(own[k].dtype) for k, v in weights.items()})
 
 
 def written(path: str | Path, content: str | bytes) -> None:

@@ -35,19 +35,22 @@ class _Shown:
 
 @frozen(repr=False, str=False)
 class ImproveResult(_Shown, values.ImproveResult):
-    """What `improve` returns; `attributes` are those of the recipe as the user wrote it."""
+    """What `improve` returns; `attributes` are those of the recipe as the user wrote it, `look` is the
+    network as it was and as it is now, with validation inputs."""
 
     attributes: values.AttributesResult | None = field(default=None, kw_only=True)
+    look: values.LookResult | None = field(default=None, kw_only=True)
 
     def to_json(self) -> Any:
-        document = values.to_json(self)
-        document.pop("attributes", None)
+        document = values.to_json(attrs.evolve(self, attributes=None, look=None))
+        for name in ("attributes", "look"):
+            document.pop(name, None)
         return document
 
     def _repr_html_(self) -> str:
         from netwright.views.report import frame, report_html
 
-        return frame(report_html(self, self.attributes), 900)
+        return frame(report_html(self, self.attributes, self.look), 900)
 
 
 @frozen(repr=False, str=False)

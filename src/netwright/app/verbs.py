@@ -13,6 +13,7 @@ from netwright import diagnosis as rooms
 from netwright import values
 from netwright.app.artefacts import write_network, write_report
 from netwright.app.looking import look as look
+from netwright.app.looking import look_at_runs
 from netwright.app.overview import overview
 from netwright.app.results import AttributesResult, DiagnoseResult, ImproveResult, ScanResult
 from netwright.app.work import OnEvent, Work, fold, journal_folder, now, opened, working
@@ -117,6 +118,13 @@ def _improve_result(
         device=work.tools.device,
         attributes=listed,
     )
+    look = None
+    if best is not None and best.weights is not None:
+        first = max(found.before, key=lambda r: r.scores["val"]) if found.before else None
+        compared = found.after is not found.before and first is not None and first.weights is not None
+        before = (recipe, first) if compared and first is not None else None
+        look = look_at_runs((found.improved, best), before, work.tools.device)
+    result = attrs.evolve(result, look=look)
     report = write_report(work.folder, result, listed)
     return attrs.evolve(result, report=report)
 

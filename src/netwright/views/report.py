@@ -36,8 +36,11 @@ T = TypeVar("T")
 _PARTS = {"train": "training", "val": "validation", "test": "test"}
 
 
-def report_html(result: ImproveResult, attributes: AttributesResult | None = None) -> str:
-    """The whole of an improvement: what was wrong, what was tried, how sure that is, and what to change."""
+def report_html(
+    result: ImproveResult, attributes: AttributesResult | None = None, look: LookResult | None = None
+) -> str:
+    """The whole of an improvement: what was wrong, what was tried, how sure that is, what to change, and the
+    network inside, before and after."""
     part, before, after = sentences.judged_on(result)
     first, last = words.from_to(before, after)
     return _page(
@@ -51,7 +54,8 @@ def report_html(result: ImproveResult, attributes: AttributesResult | None = Non
         scale=score_scale(before, after, result.metric),
         curves=bool(result.curves_before or result.curves_after),
         effects=any(not words.missing(v.effect) for v in result.verdicts),
-        data=Markup(embedded(_improve_page(result))),
+        look=look,
+        data=Markup(embedded(_improve_page(result, look))),
         verdicts=[_verdict_row(v) for v in words.by_merit(result.verdicts)],
         control=_common([v.control for v in result.verdicts]),
         margin=_common([v.margin for v in result.verdicts]),
@@ -60,10 +64,12 @@ def report_html(result: ImproveResult, attributes: AttributesResult | None = Non
     )
 
 
-def _improve_page(result: ImproveResult) -> dict[str, Any]:
+def _improve_page(result: ImproveResult, look: LookResult | None) -> dict[str, Any]:
     return page(
         result.recipe,
-        "",
+        look.run if look else "",
+        layers=look.layers if look else (),
+        atlas=look.atlas if look else None,
         findings=result.findings,
         curves=(*result.curves_before, *result.curves_after),
         metric=result.metric,
