@@ -295,7 +295,8 @@ def _of_network(network: nn.Module, inputs: Any, asked: seeing.Asked) -> LookRes
         raise UserError(f"look: {name} has lazy layers without weights yet; call it on a batch once first")
     if any(p.is_meta for p in network.parameters()):
         raise UserError(f"look: {name} is on the meta device and holds no numbers; give it weights first")
-    inputs = _tensors(inputs)
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    inputs = _moved(_tensors(inputs), device)
     if any(t.ndim and not len(t) for _, t in tree_tensors(inputs)):
         raise UserError("look: the batch is empty; give one sample at least")
     with user_code(name):
@@ -305,6 +306,13 @@ def _of_network(network: nn.Module, inputs: Any, asked: seeing.Asked) -> LookRes
         name, "as it is", found.lines, atlas.samples_in(inputs), modules=found.modules,
         total=cost(found.lines), atlas=seen.atlas, raw=seen.raw,
     )  # fmt: skip
+
+
+def _moved(inputs: Any, device: torch.device) -> Any:
+    if isinstance(inputs, nn.utils.rnn.PackedSequence):
+        whole: Any = inputs  # its `to` is typed as a tensor's with a dtype
+        return whole.to(device)
+    return tree_map(lambda t: t.to(device), inputs)
 
 
 def _tensors(inputs: Any) -> Any:

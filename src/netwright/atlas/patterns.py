@@ -17,7 +17,7 @@ LATE = 0.8  # of the rows that were asked
 STRANGE = 1.5  # times the distance to the nearest neighbour that 99 % keep to
 APART, TOGETHER = 0.8, 0.65  # shares of two classes' inputs that are told apart
 SAME = 0.998  # likeness of what two rows hold
-FEW = 3
+FEW, ENOUGH = 3, 10  # of what is named; inputs of a class
 
 
 @frozen(eq=False)
@@ -82,7 +82,7 @@ def collapses(asked: Asked) -> Iterator[AtlasPattern]:
     beliefs, labels = asked.beliefs, asked.labels
     if beliefs is None or labels is None:
         return
-    names = [c for c in np.unique(labels[np.isfinite(labels)]) if (labels == c).sum() >= FEW]
+    names = [c for c in np.unique(labels[np.isfinite(labels)]) if (labels == c).sum() >= ENOUGH]
     if not 2 <= len(names) <= 50:
         return
     rows = _asked_rows(beliefs.belief)
@@ -94,7 +94,11 @@ def collapses(asked: Asked) -> Iterator[AtlasPattern]:
             apart = _told_apart(beliefs.belief[rows], labels, one, other)
             best = np.maximum.accumulate(apart)
             after = np.flip(np.maximum.accumulate(np.flip(apart)))
-            lost = np.flatnonzero((best[:-1] >= APART) & (after[1:] <= TOGETHER))
+            fewest = min(int((labels == one).sum()), int((labels == other).sum()))
+            chance = 3 * (0.25 / fewest) ** 0.5  # three standard errors of a share
+            lost = np.flatnonzero(
+                (best[:-1] >= APART) & (after[1:] <= TOGETHER) & (best[:-1] - after[1:] >= chance)
+            )
             if len(lost):
                 row = int(lost[0])
                 found.append((float(best[row] - after[row + 1]), one, other, row, best[row], after[row + 1]))
