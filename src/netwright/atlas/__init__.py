@@ -6,6 +6,7 @@ and units. This room trains nothing and draws nothing.
 """
 
 from netwright.atlas.attribution import METHODS
+from netwright.atlas.columns import largest, small_pictures
 from netwright.atlas.keeping import SUFFIX, reopen, save
 from netwright.atlas.listing import Listing, listing, places_below, read, samples_in
 from netwright.atlas.looking import Looked, Material, Wanted, glance, look_at, with_earlier
@@ -18,6 +19,7 @@ __all__ = [
     "Material",
     "Wanted",
     "glance",
+    "largest",
     "listing",
     "look_at",
     "places_below",
@@ -25,5 +27,6 @@ __all__ = [
     "reopen",
     "samples_in",
     "save",
+    "small_pictures",
     "with_earlier",
 ]

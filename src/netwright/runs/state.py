@@ -274,7 +274,7 @@ class State:
             "scaler": self._scaler.state_dict() if self._scaler else {},
             "losses": torch.stack(self._losses) if self._losses else torch.empty(0),
             "sizes": self._sizes,
-            "random": generators() if self._losses else None,
+            "random": (self._random or generators()) if self._losses else None,
             "recorded": {
                 "steps_done": self.steps_done,
                 "diverged": self.diverged,

@@ -56,7 +56,7 @@ class Steering(Protocol):
         ...
 
     def between(self, at: Position) -> bool:
-        """Before the first epoch and after each: whether to go on."""
+        """Before the first step from `start`, and after each epoch: whether to go on."""
         ...
 
 

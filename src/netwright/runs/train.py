@@ -82,7 +82,7 @@ def train(
         warnings.filterwarnings(
             "ignore", message="Using a target size"
         )  # the finding target-shape says it better
-        if steering is not None and not state.in_epoch and not steering.between(state):
+        if steering is not None and not steering.between(state):
             raise Halted
         for epoch in range(start, total_epochs if not state.diverged else start):
             set_all(stream(seed, "dropout", epoch))

@@ -33,7 +33,7 @@ def report_html(result: ImproveResult, attributes: AttributesResult | None = Non
     part, before, after = sentences.judged_on(result)
     first, last = words.from_to(before, after)
     curves = charts.learning_curves(result.curves_before, result.curves_after, result.metric)
-    return _page(
+    return render(
         "report.html.j2",
         result=result,
         attributes=[words.attribute_cells(a) for a in attributes.attributes] if attributes else [],
@@ -54,13 +54,13 @@ def report_html(result: ImproveResult, attributes: AttributesResult | None = Non
 
 def diagnose_html(result: DiagnoseResult) -> str:
     """The findings of a diagnosis, as a page."""
-    return _page("diagnose.html.j2", result=result, said=sentences.diagnosis_words(result))
+    return render("diagnose.html.j2", result=result, said=sentences.diagnosis_words(result))
 
 
 def look_html(result: LookResult) -> str:
     """The listing of a network, as a page."""
     rows = () if result.against else shown_rows(result)
-    return _page(
+    return render(
         "look.html.j2",
         result=result,
         rows=rows,
@@ -79,7 +79,8 @@ def frame(html: str, height: int) -> str:
     )
 
 
-def _page(template: str, **values: Any) -> str:
+def render(template: str, **values: Any) -> str:
+    """A page from its template."""
     return _environment().get_template(template).render(**values)
 
 

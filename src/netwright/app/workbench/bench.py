@@ -1,0 +1,136 @@
+"""What the server serves: the page of a training, its news as they come, and the way back for commands."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from netwright.app.work import now
+from netwright.app.workbench.editing import Editor
+from netwright.app.workbench.following import Following, Message, Outgoing
+from netwright.app.workbench.process import TrainingProcess
+from netwright.journal import Journal
+from netwright.values import UserError
+
+POLL = 0.05
+COMMANDS = ("pause", "resume", "step", "rewind")
+
+
+class Bench:
+    """Follows a session in a thread of its own and tells every page that is open; what takes time is never done
+    in the loop that serves. `page(atlas)` is the document of the page."""
+
+    def __init__(
+        self,
+        folder: Path,
+        session: int,
+        following: Following,
+        editor: Editor,
+        process: TrainingProcess,
+        page: Callable[[Message], dict[str, Any]],
+    ) -> None:
+        self._folder, self._session = folder, session
+        self._following, self._editor, self._process, self._page = following, editor, process, page
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._open: set[Listener] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    # The life of the server.
+
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._thread.start()
+
+    def end(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def catch_up(self, journal: Journal) -> None:
+        """Take what the session has so far."""
+        for number, event in journal.events_after(self._session, self._following.last):
+            self._following.take(number, event)
+
+    def _watch(self) -> None:
+        with Journal.open(self._folder) as journal:
+            stamp: object = None
+            while not self._stop.wait(POLL):
+                seen = journal.stamp()
+                found: list[tuple[int, list[Message]]] = []
+                with self._lock:
+                    if seen != stamp:
+                        stamp = seen
+                        for number, event in journal.events_after(self._session, self._following.last):
+                            found.append((number, self._following.take(number, event)))
+                    if (how := self._process.death()) is not None:
+                        found.append((self._following.last + 1, self._following.died(how)))
+                if found and self._loop is not None and not self._loop.is_closed():
+                    self._loop.call_soon_threadsafe(self._tell, found)
+
+    def _tell(self, news: Sequence[tuple[int, Sequence[Message]]]) -> None:
+        for listener in self._open:
+            for number, messages in news:
+                listener.outgoing.push(number, messages)
+            listener.woken.set()
+
+    # What a page needs.
+
+    def page(self) -> dict[str, Any]:
+        with self._lock:
+            return self._page(self._following.atlas())
+
+    async def listen(self) -> Listener:
+        """A page that is open: what it has to know first, and what comes after."""
+        listener = Listener(self._open.discard)
+        self._open.add(listener)  # from now on nothing is missed
+        listener.first, last = await asyncio.to_thread(self._first)
+        listener.outgoing.known(last)
+        return listener
+
+    def _first(self) -> tuple[list[Message], int]:
+        with self._lock:
+            document = self._page(self._following.atlas())
+            return [{"type": "page", "page": document}, *self._following.history()], self._following.last
+
+    def command(self, given: Mapping[str, Any]) -> None:
+        """Leave a command for the process that trains, which is begun where it does not run. Raises
+        `UserError`."""
+        name = given.get("command")
+        if name not in COMMANDS:
+            raise UserError(f"there is no command {name!r}")
+        command: dict[str, Any] = {"command": name}
+        if name == "rewind":
+            epoch, state = given.get("epoch"), self._following.state
+            if not isinstance(epoch, int) or state is None or epoch not in state["checkpoints"]:
+                raise UserError(f"epoch {epoch!r} is not kept, so it cannot be gone back to")
+            command["epoch"] = epoch
+        with Journal.open(self._folder) as journal:
+            journal.command(self._session, command, now())
+        self._process.begin(paused=True)
+
+    def edit(self, given: Mapping[str, Any]) -> Message:
+        """What the network makes of an input that was changed. Raises `UserError`."""
+        index, values = given.get("input"), given.get("values")
+        if not isinstance(index, int) or not isinstance(values, list):
+            raise UserError("an edit is of the number of an input and a list of values")
+        if not all(v is None or isinstance(v, (int, float)) for v in values):
+            raise UserError("the values of an input are numbers")
+        return self._editor.answer(index, values)
+
+
+class Listener:
+    """A page that is open."""
+
+    def __init__(self, leave: Callable[[Listener], None]) -> None:
+        self.first: list[Message] = []
+        self.outgoing = Outgoing()
+        self.woken = asyncio.Event()
+        self._leave = leave
+
+    def close(self) -> None:
+        self._leave(self)

@@ -1,0 +1,97 @@
+"""The files of a training that is watched: its states, to go back to and to go on from, and its moments."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from attrs import frozen
+
+from netwright import atlas
+from netwright.runs import Position
+from netwright.values import Atlas
+
+KEPT = 30  # epochs that can be gone back to
+_EPOCH = re.compile(r"epoch-(\d+)\.pt")
+
+
+@frozen
+class Where:
+    """Where a kept state is."""
+
+    epoch: int  # that it is in or after
+    step: int
+
+
+class Keeping:
+    """The folder of one session beside the journal. A file is whole or not there."""
+
+    def __init__(self, journal: Path, session: int, epochs: int) -> None:
+        self.journal = journal
+        self.folder = journal / "live" / str(session)
+        self.epochs = epochs
+        self._every = max(1, -(-epochs // KEPT))
+
+    @property
+    def latest(self) -> Path:
+        """The state to go on from."""
+        return self.folder / "latest.pt"
+
+    def of_epoch(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch}.pt"
+
+    def keeps(self, epoch: int) -> bool:
+        """Whether the state after this epoch is kept: every one, or of a long training about `KEPT` of them,
+        the first and the last always."""
+        return epoch % self._every == 0 or epoch == self.epochs
+
+    def kept(self) -> tuple[int, ...]:
+        """The epochs that can be gone back to."""
+        names = os.listdir(self.folder) if self.folder.is_dir() else []
+        found = (_EPOCH.fullmatch(name) for name in names)
+        return tuple(sorted(int(m[1]) for m in found if m))
+
+    def keep(self, at: Position) -> None:
+        """Keep the state after an epoch, which is then also the one to go on from. Raises `OSError`."""
+        path = self.of_epoch(at.epochs_done)
+        at.save(path)
+        link = self.folder / "latest.link"
+        link.unlink(missing_ok=True)
+        try:
+            os.link(path, link)
+            link.replace(self.latest)
+        except OSError:  # a file system without links
+            at.save(self.latest)
+
+    def moment(self, epoch: int) -> Path:
+        return self.folder / f"moment-{epoch}.atlas"
+
+    def keep_moment(self, atlas_: Atlas, epoch: int) -> str:
+        """Keep what the pinned inputs were after an epoch; the name of the file relative to the journal."""
+        path = self.moment(epoch)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".part")
+        atlas.save(atlas_, temporary, {"epoch": epoch})
+        temporary.replace(path)
+        return path.relative_to(self.journal).as_posix()
+
+
+def where(path: Path) -> Where | None:
+    """Where a kept state is; `None` where there is none that can be read."""
+    content = read(path)
+    if content is None:
+        return None
+    epoch = int(content["epoch"]) + bool(content["sizes"])
+    return Where(epoch, int(content["recorded"]["steps_done"]))
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A kept state, with its tensors in the file as long as nobody looks at them."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
+        return None
