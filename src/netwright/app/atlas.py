@@ -134,6 +134,7 @@ class Pinned:
     """The inputs that a training is watched with, the first of the validation part, always the same."""
 
     material: Material
+    device: torch.device
 
     def glance(self, network: nn.Module, label: str) -> Atlas:
         """Statistics and beliefs of the inputs in the network as it is; it is left so."""
@@ -141,7 +142,8 @@ class Pinned:
 
     def glance_at(self, inputs: Any, targets: Tensor, network: nn.Module) -> Atlas:
         """The same of other inputs of the same kind, (N, ...) and (N, ...)."""
-        material = attrs.evolve(self.material, samples=TensorSamples(inputs, targets, "edited"))
+        samples = TensorSamples(inputs, targets, "edited").to(self.device)
+        material = attrs.evolve(self.material, samples=samples)
         return glance(material, Wanted(beliefs=True), network, "edited")
 
 
@@ -157,7 +159,8 @@ def pinned(recipe: Recipe, device: str, lines: Sequence[LayerLine] = (), count: 
         )
     samples = TensorSamples(inputs, targets, some.source)
     reference = _spread(parts.train, ASKED)
-    return Pinned(_material(recipe, recipe.build(0), samples, True, reference, lines, where))
+    material = _material(recipe, recipe.build(0).to(where), samples, True, reference, lines, where)
+    return Pinned(material, where)
 
 
 def of_network(network: nn.Module, asked: Asked, lines: Sequence[LayerLine]) -> Found:

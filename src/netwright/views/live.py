@@ -1,4 +1,4 @@
-"""The page of a training that is running: one document with its views inside and a socket to whoever trains."""
+"""The page of a training that is running: one document, with a socket to whoever trains."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from netwright.views.report import render
 
 
 def live_html(page: dict[str, Any], host: str) -> str:
-    """The page of `views.page.page`, whose `live.socket` is at `host` (with its port). Nothing else may run in it
-    than the views themselves, and nothing be asked of anybody but that socket."""
+    """The page of `views.page.page`, whose `live.socket` is at `host` (with its port). Nothing else may run
+    in it than the views themselves, and nothing be asked of anybody but that socket."""
     script, digest = _script()
     policy = (
         f"default-src 'none'; script-src '{digest}'; style-src 'unsafe-inline'; img-src data:;"

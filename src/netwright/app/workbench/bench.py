@@ -11,6 +11,7 @@ from typing import Any
 from netwright.app.work import now
 from netwright.app.workbench.editing import Editor
 from netwright.app.workbench.following import Following, Message, Outgoing
+from netwright.app.workbench.moments import Moments
 from netwright.app.workbench.process import TrainingProcess
 from netwright.journal import Journal
 from netwright.values import UserError
@@ -20,8 +21,8 @@ COMMANDS = ("pause", "resume", "step", "rewind")
 
 
 class Bench:
-    """Follows a session in a thread of its own and tells every page that is open; what takes time is never done
-    in the loop that serves. `page(atlas)` is the document of the page."""
+    """Follows a session in threads of its own and tells every page that is open; what takes time is never
+    done in the loop that serves. `page(atlas)` is the document of the page."""
 
     def __init__(
         self,
@@ -29,6 +30,7 @@ class Bench:
         session: int,
         following: Following,
         editor: Editor,
+        moments: Moments,
         process: TrainingProcess,
         page: Callable[[Message], dict[str, Any]],
     ) -> None:
@@ -38,18 +40,21 @@ class Bench:
         self._stop = threading.Event()
         self._open: set[Listener] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._moments = moments
+        self._threads = [threading.Thread(target=of, daemon=True) for of in (self._watch, self._look)]
 
     # The life of the server.
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def end(self) -> None:
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
 
     def catch_up(self, journal: Journal) -> None:
         """Take what the session has so far."""
@@ -71,6 +76,13 @@ class Bench:
                         found.append((self._following.last + 1, self._following.died(how)))
                 if found and self._loop is not None and not self._loop.is_closed():
                     self._loop.call_soon_threadsafe(self._tell, found)
+
+    def _look(self) -> None:
+        """The moments, in a thread of their own: one may take longer than the next news."""
+        with Journal.open(self._folder) as journal:
+            while not self._stop.wait(POLL):
+                while not self._stop.is_set() and (event := self._moments.next()) is not None:
+                    journal.append(self._session, event)
 
     def _tell(self, news: Sequence[tuple[int, Sequence[Message]]]) -> None:
         for listener in self._open:

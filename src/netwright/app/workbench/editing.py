@@ -32,7 +32,8 @@ class Editor:
         self._rows = [(row.name, row.call) for row in rows]
         samples = pinned.material.samples
         assert isinstance(samples, TensorSamples)
-        self._inputs, self._targets = samples.inputs, samples.all_targets
+        self._inputs = tree_map(lambda t: t.cpu(), samples.inputs)
+        self._targets = samples.all_targets.cpu()
         self._main = largest(self._inputs)
         self._pictures = small_pictures(self._inputs) if pinned.material.kind == "image" else None
         self._network: nn.Module | None = None
@@ -93,7 +94,7 @@ class Editor:
         path = self._keeping.latest
         stamp = path.stat().st_mtime_ns if path.is_file() else 0
         if self._network is None:
-            self._network = self._recipe.build(self._seed)
+            self._network = self._recipe.build(self._seed).to(self._pinned.device)
         if stamp != self._stamp and (kept := read(path)) is not None:
             self._network.load_state_dict(kept["network"])
         self._stamp = stamp

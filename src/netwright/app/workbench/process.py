@@ -17,7 +17,7 @@ LEAVES = 20.0  # seconds that it has to keep its state and leave
 
 
 class TrainingProcess:
-    """Begun when there is something to do, ended with the server; what it has to say goes through the journal."""
+    """Begun when there is something to do, ended with the server; what it says goes through the journal."""
 
     def __init__(self, order: Order) -> None:
         self._order = order

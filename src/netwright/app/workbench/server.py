@@ -34,7 +34,7 @@ LONGEST = 1 << 22  # bytes of a message from the page
 
 
 def application(bench: Bench, token: str, host: str) -> Starlette:
-    """The page at `/` and its socket at `/live`, both with `?token=`; `host` is what the server is bound to."""
+    """The page at `/` and its socket at `/live`, both with `?token=`; `host` is where the server listens."""
 
     def refusal(asked: HTTPConnection) -> str | None:
         """Why somebody is sent away."""
@@ -144,8 +144,8 @@ def _text(message: dict[str, Any]) -> str:
 
 
 def _is_ours(given: str, host: str) -> bool:
-    """Whether the name that a page was reached by is one of this server: a name that somebody else points here
-    (DNS rebinding) is not."""
+    """Whether the name that a page was reached by is one of this server: a name that somebody else points
+    here (DNS rebinding) is not."""
     name = given.rsplit(":", 1)[0] if not given.endswith("]") else given
     name = name.strip("[]").lower()
     if name in ("localhost", host.lower()):

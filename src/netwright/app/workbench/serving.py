@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
 import os
 import secrets
+import signal
 import socket as sockets
 from collections.abc import Callable
 from pathlib import Path
@@ -21,12 +23,13 @@ from netwright.app.workbench.bench import Bench
 from netwright.app.workbench.editing import Editor
 from netwright.app.workbench.following import Following, Message
 from netwright.app.workbench.keeping import Keeping
+from netwright.app.workbench.moments import Moments
 from netwright.app.workbench.process import TrainingProcess
 from netwright.app.workbench.steering import SHOWN
 from netwright.app.workbench.trainer import Order
 from netwright.journal import Journal
 from netwright.recipe import Recipe, TensorSamples, seeded, user_code
-from netwright.runs import LayerState, Tap, forward
+from netwright.runs import LayerState, Tap, forward, run_key
 from netwright.values import Atlas, LookResult, UserError
 from netwright.views import page as pages
 
@@ -62,8 +65,8 @@ def serve(
     paused: bool = False,
     on_address: Callable[[str, int], None],
 ) -> None:
-    """Train the recipe of that name and serve its live page until Ctrl-C; `on_address(address, session)` is told
-    where it is. The same call goes on with what was begun. Raises `UserError` and `UserCodeError`."""
+    """Train the recipe of that name and serve its live page until Ctrl-C; `on_address(address, session)` is
+    told where it is. The same call goes on with what was begun. Raises `UserError` and `UserCodeError`."""
     _available()
     recipe = opened(name, extensions)
     where = device_for(device)
@@ -76,7 +79,7 @@ def serve(
         with user_code(recipe.display_name):
             fingerprint = recipe.fingerprint
             listed = looking.look(recipe, seed=seed, device="cpu", journal=folder)
-            watched = _Watched(recipe, listed, seed, epochs)
+            watched = _Watched(recipe, listed, seed, epochs, where)
         with Journal.open(folder) as store:
             arguments = {"seed": seed, "epochs": epochs, "device": where.split(":")[0]}
             session = store.latest("serve", fingerprint, arguments)
@@ -92,8 +95,9 @@ def serve(
             )  # fmt: skip
             process = TrainingProcess(order)
             editor = Editor(recipe, watched.pinned, watched.atlas.rows, keeping, seed)
+            moments = Moments(recipe, watched.pinned, keeping, run_key(fingerprint, seed, epochs, where))
             bench = Bench(
-                folder, session, following, editor, process,
+                folder, session, following, editor, moments, process,
                 lambda document: watched.page(document, editor, f"live?token={token}"),
             )  # fmt: skip
             bench.catch_up(store)
@@ -113,11 +117,11 @@ def serve(
 class _Watched:
     """What the page shows of the network before it is trained: its layers, and its pinned inputs."""
 
-    def __init__(self, recipe: Recipe, listed: LookResult, seed: int, epochs: int) -> None:
+    def __init__(self, recipe: Recipe, listed: LookResult, seed: int, epochs: int, device: str) -> None:
         self._recipe, self._listed, self._seed, self._epochs = recipe, listed, seed, epochs
         with seeded(seed, "live"):
-            self.pinned: Pinned = pinned(recipe, "cpu", listed.layers)
-            network = recipe.build(seed)
+            self.pinned: Pinned = pinned(recipe, device, listed.layers)
+            network = recipe.build(seed).to(self.pinned.device)
             self.atlas: Atlas = self.pinned.glance(network, f"untrained, seed {seed}")
             samples = self.pinned.material.samples
             assert isinstance(samples, TensorSamples)
@@ -187,7 +191,22 @@ def _run(bench: Bench, token: str, host: str, bound: sockets.socket) -> None:
         ws_max_size=LONGEST,
         timeout_graceful_shutdown=2,
     )
-    uvicorn.Server(config).run(sockets=[bound])
+    server = uvicorn.Server(config)
+    pressed: list[int] = []
+
+    def leave(number: int, _: Any) -> None:
+        pressed.append(number)
+        server.should_exit = True
+
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign] - it would raise them again
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        server.run(sockets=[bound])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if signal.SIGINT in pressed:
+        raise KeyboardInterrupt
 
 
 def _available() -> None:

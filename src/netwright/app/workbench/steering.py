@@ -17,11 +17,10 @@ from netwright.runs import TRACED, Position
 
 POLL = 0.05  # seconds between two looks for commands
 LOOK = 1.0  # seconds after which is looked even where nothing seems to have been written
+SHARE, RATE = 0.035, 10.0  # of the time for columns, and how many a second at most
 SAVED = 30.0  # seconds of training that a killed process may lose within a long epoch
 SHOWN = ("std", "mean", "zeros", "dead", "saturated", "gradient", "weight_gradient", "update_ratio")
 _AT = [TRACED.index(name) for name in SHOWN]
-
-MakeMoment = Callable[[Any, int], str | None]  # network and epoch to the name of the file
 
 
 class Commands:
@@ -49,7 +48,7 @@ class Commands:
 
 
 class LiveSteering:
-    """Steers a training (`runs.Steering`) by commands; its columns, states and moments become events.
+    """Steers a training (`runs.Steering`) by commands; its columns and states become events.
 
     `paused` says how it begins. When it has stopped the training, `goto` is the epoch to go on from, or
     `None` where the process is to end. `wait(seconds)` is true when the process is to end.
@@ -62,7 +61,6 @@ class LiveSteering:
         keeping: Keeping,
         commands: Commands,
         outbox: Outbox,
-        make_moment: MakeMoment,
         *,
         clock: Callable[[], float],
         wait: Callable[[float], bool],
@@ -73,9 +71,8 @@ class LiveSteering:
         self.goto: int | None = None
         self.paused = paused
         self._key, self._keeping, self._commands, self._outbox = key, keeping, commands, outbox
-        self._make_moment, self._clock, self._wait, self._left = make_moment, clock, wait, left
-        self._columns = Pace(0.025, rate=10.0)
-        self._moments = Pace(0.015)
+        self._clock, self._wait, self._left = clock, wait, left
+        self._columns = Pace(SHARE, RATE)
         self._states = Pace(1.0, rate=4.0)
         self._times = StepTimes()
         self._layers: tuple[str, ...] = ()
@@ -110,10 +107,6 @@ class LiveSteering:
         kept = self._keeping.keeps(epoch) and not at.in_epoch
         if kept:
             self._keep(at)
-            if epoch and (last or self._moments.due(began)) and not self._keeping.moment(epoch).exists():
-                self._keep_moment(at)
-                ended = self._clock()
-                self._moments.spent(ended - began, ended)
         if kept or self._states.due(began):
             self._states.spent(0.0, began)
             self.say("paused" if self.paused else "running", at)
@@ -209,11 +202,6 @@ class LiveSteering:
     def _not_kept(self, failed: Exception) -> None:
         reason = getattr(failed, "strerror", None) or str(failed).partition("\n")[0]
         self._outbox.say(values.Note(f"the state of the training cannot be kept ({reason}); make room"))
-
-    def _keep_moment(self, at: Position) -> None:
-        artifact = self._make_moment(at.network, at.epochs_done)
-        if artifact is not None:
-            self._outbox.say(values.MomentKept(self._key, at.epochs_done, artifact))
 
 
 def _short(value: float) -> float:

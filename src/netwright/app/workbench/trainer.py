@@ -11,18 +11,16 @@ import threading
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import torch
 from attrs import frozen
 
 from netwright import values
-from netwright.app.atlas import Pinned, pinned
 from netwright.app.workbench.keeping import Keeping, where
 from netwright.app.workbench.outbox import Outbox
 from netwright.app.workbench.steering import Commands, LiveSteering
 from netwright.journal import Journal
-from netwright.recipe import Recipe, blame, load, seeded
+from netwright.recipe import Recipe, blame, load
 from netwright.runs import Clocks, Halted, Run, run_key, train
 from netwright.values import UserCodeError, UserError, from_json, to_json
 
@@ -85,12 +83,11 @@ def follow(
 ) -> None:
     """Train the recipe as the commands of the session say, from what is kept of it, until `left` is set."""
     commands = Commands(journal, order.session)
-    moments = _Moments(recipe, order.device, keeping, outbox)
     start, paused = keeping.latest, order.paused
     while not left.is_set():
         key = run_key(order.fingerprint, order.seed, order.epochs, order.device)
         steering = LiveSteering(
-            key, start, keeping, commands, outbox, moments.make,
+            key, start, keeping, commands, outbox,
             clock=time.perf_counter, wait=left.wait, left=left, paused=paused,
         )  # fmt: skip
         run = _train(order, recipe, steering, outbox)
@@ -132,28 +129,6 @@ def _ended(order: Order, run: Run, keeping: Keeping, outbox: Outbox, journal: Jo
     outbox.say(state, now=True)
     with contextlib.suppress(ValueError):  # it ended before, and was gone back in
         journal.finish(order.session, "ended", to_json(dict(run.document())))
-
-
-class _Moments:
-    """What the pinned inputs are in the network, kept as files; looked at without touching the training."""
-
-    def __init__(self, recipe: Recipe, device: str, keeping: Keeping, outbox: Outbox) -> None:
-        self._recipe, self._device, self._keeping, self._outbox = recipe, device, keeping, outbox
-        self._pinned: Pinned | None = None
-        self._given_up = False
-
-    def make(self, network: Any, epoch: int) -> str | None:
-        if self._given_up:
-            return None
-        try:
-            with seeded(0, "moment"):
-                if self._pinned is None:
-                    self._pinned = pinned(self._recipe, self._device)
-                return self._keeping.keep_moment(self._pinned.glance(network, f"epoch {epoch}"), epoch)
-        except UserError as wrong:
-            self._given_up = True
-            self._outbox.say(values.Note(f"{wrong}; the map of the inputs stays as it is"))
-            return None
 
 
 def _left_by_the_other_end() -> threading.Event:
