@@ -116,7 +116,8 @@ class State:
                 inputs = augment(inputs, rows)
             self._schedule(epoch, len(losses))
             kept = self.steps_done in self.tapped
-            if kept or (steering is not None and steering.taps(self.steps_done)):
+            wanted = steering is not None and steering.taps(self.steps_done)
+            if kept or wanted:
                 losses.append(self._tapped_step(inputs, targets, kept))
             else:
                 losses.append(self._step(inputs, targets))

@@ -66,7 +66,7 @@ class Editor:
         if not 0 <= index < len(self._targets):
             raise UserError(f"there is no input {index}")
         with self._lock, seeded(0, "edit"):
-            both = self._both(index, values)
+            both = self.both(index, values)
             network = self._now()
             try:
                 seen = self._pinned.glance_at(both, self._targets[[index, index]], network)
@@ -100,7 +100,7 @@ class Editor:
         self._stamp = stamp
         return self._network
 
-    def _both(self, index: int, values: Sequence[float | None]) -> Any:
+    def both(self, index: int, values: Sequence[float | None]) -> Any:
         """The input as it is and as it was changed, (2, ...)."""
         main = self._main
         assert main is not None

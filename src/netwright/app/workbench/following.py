@@ -83,8 +83,9 @@ class Following:
         return [*self._columns, *later]
 
     def atlas(self) -> Message:
-        """`Atlas` of the contract with every moment that is kept."""
-        kept = [self._moments[epoch] for epoch in sorted(self._moments)]
+        """`Atlas` of the contract with every moment whose epoch is kept."""
+        there = self.state["checkpoints"] if self.state is not None else []
+        kept = [self._moments[epoch] for epoch in sorted(self._moments) if epoch in there]
         if not kept:
             return atlas_document(self._base)
         from netwright.atlas import with_earlier

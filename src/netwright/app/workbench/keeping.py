@@ -34,7 +34,6 @@ class Keeping:
         self.journal = journal
         self.folder = journal / "live" / str(session)
         self.epochs = epochs
-        self._every = max(1, -(-epochs // KEPT))
 
     @property
     def latest(self) -> Path:
@@ -45,9 +44,16 @@ class Keeping:
         return self.folder / f"epoch-{epoch}.pt"
 
     def keeps(self, epoch: int) -> bool:
-        """Whether the state after this epoch is kept: every one, or of a long training about `KEPT` of them,
-        the first and the last always."""
-        return epoch % self._every == 0 or epoch == self.epochs
+        """Whether the state after this epoch is kept: every one up to `KEPT` of them, then every second,
+        fourth and so on; the first and the last always."""
+        return epoch % self._every(max(epoch, *self.kept(), 0)) == 0 or epoch == self.epochs
+
+    @staticmethod
+    def _every(last: int) -> int:
+        every = 1
+        while last > KEPT * every:
+            every *= 2
+        return every
 
     def kept(self) -> tuple[int, ...]:
         """The epochs that can be gone back to."""
@@ -56,7 +62,8 @@ class Keeping:
         return tuple(sorted(int(m[1]) for m in found if m))
 
     def keep(self, at: Position) -> None:
-        """Keep the state after an epoch, which is then also the one to go on from. Raises `OSError`."""
+        """Keep the state after an epoch, which is then also the one to go on from; what lies too close to
+        others goes. Raises `OSError`."""
         path = self.of_epoch(at.epochs_done)
         at.save(path)
         link = self.folder / "latest.link"
@@ -66,6 +73,10 @@ class Keeping:
             link.replace(self.latest)
         except OSError:  # a file system without links
             at.save(self.latest)
+        for epoch in self.kept():
+            if not self.keeps(epoch):
+                self.of_epoch(epoch).unlink(missing_ok=True)
+                self.moment(epoch).unlink(missing_ok=True)
 
     def moment(self, epoch: int) -> Path:
         return self.folder / f"moment-{epoch}.atlas"

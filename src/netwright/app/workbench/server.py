@@ -38,7 +38,7 @@ def application(bench: Bench, token: str, host: str) -> Starlette:
 
     def refusal(asked: HTTPConnection) -> str | None:
         """Why somebody is sent away."""
-        if not _is_ours(asked.headers.get("host", ""), host):
+        if not is_ours(asked.headers.get("host", ""), host):
             return "this server is not reached by that name"
         given = asked.query_params.get("token", "")
         if not secrets.compare_digest(given.encode(), token.encode()):
@@ -143,7 +143,7 @@ def _text(message: dict[str, Any]) -> str:
     return json.dumps(message, allow_nan=False, separators=(",", ":"))
 
 
-def _is_ours(given: str, host: str) -> bool:
+def is_ours(given: str, host: str) -> bool:
     """Whether the name that a page was reached by is one of this server: a name that somebody else points
     here (DNS rebinding) is not."""
     name = given.rsplit(":", 1)[0] if not given.endswith("]") else given

@@ -91,7 +91,7 @@ def serve(
             assert recipe.origin is not None
             order = Order(
                 f"{recipe.origin.source}:{recipe.origin.name}", str(folder), session, seed, epochs, where,
-                fingerprint, extensions, threads=max(1, len(os.sched_getaffinity(0)) - 1),
+                fingerprint, extensions, threads=_threads(),
             )  # fmt: skip
             process = TrainingProcess(order)
             editor = Editor(recipe, watched.pinned, watched.atlas.rows, keeping, seed)
@@ -209,6 +209,12 @@ def _run(bench: Bench, token: str, host: str, bound: sockets.socket) -> None:
         raise KeyboardInterrupt
 
 
+def _threads() -> int:
+    """As many as the user says, else all cores but one, which is left to this server and to the browser."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() and int(given) else max(1, len(os.sched_getaffinity(0)) - 1)
+
+
 def _available() -> None:
     missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
     if missing:
@@ -225,6 +231,7 @@ def _bound(host: str, port: int) -> sockets.socket:
     try:
         bound.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
         bound.bind(address)
+        bound.listen(128)  # who opens the page at once waits until it is served
     except OSError as failed:
         bound.close()
         said = (
