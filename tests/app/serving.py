@@ -126,6 +126,10 @@ class Page:
             if message["type"] == kind and holds(message):
                 return message
 
+    def had_or_gets(self, kind, holds):
+        if not any(message["type"] == kind and holds(message) for message in self.came):
+            self.until(kind, holds)
+
     def state(self, state, **fields):
         return self.until(
             "state", lambda m: m["state"] == state and all(m[name] == value for name, value in fields.items())

@@ -32,7 +32,7 @@ def test_paused_stepped_gone_back_and_resumed_it_comes_to_the_same_bits(tmp_path
         page.state("paused", epoch=1)
         page.command("resume")
         page.state("ended", epoch=5)
-        page.until("moment", lambda m: m["moment"]["label"] == "epoch 5")
+        page.had_or_gets("moment", lambda m: m["moment"]["label"] == "epoch 5")
         page.command("rewind", epoch=4)  # also what has ended can be gone back in
         page.state("paused", epoch=4)
         page.command("step")
