@@ -26,22 +26,22 @@ def test_paused_stepped_gone_back_and_resumed_it_comes_to_the_same_bits(tmp_path
             assert page.until("column")["step"] == step
             page.state("paused", step=step)
         page.command("resume")
-        kept = page.until("state", lambda m: 3 in m["checkpoints"])["checkpoints"]
-        assert kept[:4] == [0, 1, 2, 3]
-        page.command("rewind", epoch=1)
-        page.state("paused", epoch=1)
+        kept = page.until("state", lambda m: len(m["checkpoints"]) > 1)["checkpoints"]
+        assert kept[0] == 0
+        page.command("rewind", epoch=kept[1])
+        page.state("paused", epoch=kept[1])
         page.command("resume")
         page.state("ended", epoch=5)
         page.had_or_gets("moment", lambda m: m["moment"]["label"] == "epoch 5")
-        page.command("rewind", epoch=4)  # also what has ended can be gone back in
-        page.state("paused", epoch=4)
+        page.command("rewind", epoch=kept[1])  # also what has ended can be gone back in
+        page.state("paused", epoch=kept[1])
         page.command("step")
-        page.state("paused", epoch=5)
+        page.state("paused", epoch=kept[1] + 1)
     assert_as_never_stopped(path, 5)
 
 
 def test_a_process_that_is_killed_goes_on_from_what_was_kept(tmp_path):
-    path = recipe_file(tmp_path, epochs=6)
+    path = recipe_file(tmp_path, epochs=40)
     with served(path, "--paused", "--device", "cpu") as server, server.socket() as socket:
         page = Page(socket)
         page.state("paused", step=0)
@@ -50,12 +50,12 @@ def test_a_process_that_is_killed_goes_on_from_what_was_kept(tmp_path):
         os.kill(server.trainers[0], signal.SIGKILL)  # while it is paused
         page.until("state", lambda m: "signal 9" in m["message"])
         page.command("resume")
-        page.until("state", lambda m: 2 in m["checkpoints"])
+        page.until("state", lambda m: m["state"] == "running" and m["epoch"] >= 2)
         os.kill(server.trainers[0], signal.SIGKILL)  # while it runs
-        page.until("state", lambda m: "signal 9" in m["message"] or m["state"] == "ended")
+        page.until("state", lambda m: "signal 9" in m["message"])
         page.command("resume")
-        page.state("ended", epoch=6)
-    assert_as_never_stopped(path, 6)
+        page.state("ended", epoch=40)
+    assert_as_never_stopped(path, 40)
 
 
 def test_ctrl_c_leaves_a_journal_that_goes_on(tmp_path):

@@ -11,7 +11,7 @@ from netwright.app.atlas import pinned
 from netwright.app.workbench.editing import Editor
 from netwright.app.workbench.following import BEHIND, Following, Outgoing
 from netwright.app.workbench.keeping import KEPT, Keeping, where
-from netwright.app.workbench.pace import Pace, StepTimes
+from netwright.app.workbench.pace import Allowance, Pace, StepTimes
 from netwright.app.workbench.server import is_ours
 from netwright.runs import Clocks, Halted, train
 from netwright.values import UserError
@@ -37,6 +37,18 @@ def test_over_a_minute_columns_take_no_more_than_their_share():
             spent += 0.004
             pace.spent(0.004, now)
     assert 0.03 < spent / now <= 0.0351
+
+
+def test_what_is_welcome_early_is_done_at_once_and_later_as_the_time_allows():
+    allowance = Allowance(0.01, 0.05, 100.0)
+    done = []
+    for epoch in range(3000):
+        now = 100.0 + 0.02 * epoch
+        if allowance.due(now):
+            allowance.spent(0.005)
+            done.append(epoch)
+    assert done[:10] == list(range(10))
+    assert 0.05 < 0.005 * len(done) <= 0.05 + 0.01 * 60 + 0.005
 
 
 def test_the_cost_of_a_column_is_what_its_step_takes_beyond_a_plain_one():
@@ -229,6 +241,23 @@ def test_a_watched_training_changes_no_bit_and_halts_where_it_is_told(tmp_path):
 
     with pytest.raises(Halted):
         trained(recipe, Stops(Keeping(tmp_path, 1, 2)))
+
+
+def test_what_serve_needs_and_is_not_installed_is_named(monkeypatch):
+    from netwright.app.workbench import serving
+
+    monkeypatch.setattr(serving, "NEEDS", ("starlette", "no_such_server"))
+    with pytest.raises(UserError, match=r"no_such_server is not installed; pip install 'netwright\[serve\]'"):
+        serving.serve("recipe.py", on_address=print)
+
+
+def test_a_port_that_is_taken_is_said():
+    from netwright.app.workbench.serving import _bound
+
+    with _bound("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"--port {port}: cannot be served on"):
+            _bound("127.0.0.1", port)
 
 
 @pytest.mark.parametrize(

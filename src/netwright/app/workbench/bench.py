@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,14 @@ from netwright.app.work import now
 from netwright.app.workbench.editing import Editor
 from netwright.app.workbench.following import Following, Message, Outgoing
 from netwright.app.workbench.moments import Moments
+from netwright.app.workbench.pace import Pace
 from netwright.app.workbench.process import TrainingProcess
 from netwright.journal import Journal
 from netwright.values import UserError
 
-POLL = 0.05
+POLL = 0.05  # seconds between two looks into the journal
+LOOKING = 0.1  # of a core for the moments while it trains
+EVERY = 20  # looks, of which one reads it whether something seems to have been written or not
 COMMANDS = ("pause", "resume", "step", "rewind")
 
 
@@ -64,11 +70,13 @@ class Bench:
     def _watch(self) -> None:
         with Journal.open(self._folder) as journal:
             stamp: object = None
+            looks = 0
             while not self._stop.wait(POLL):
-                seen = journal.stamp()
+                looks += 1
+                seen = journal.stamp() if looks % EVERY else None  # two writes may have had one stamp
                 found: list[tuple[int, list[Message]]] = []
                 with self._lock:
-                    if seen != stamp:
+                    if seen is None or seen != stamp:
                         stamp = seen
                         for number, event in journal.events_after(self._session, self._following.last):
                             found.append((number, self._following.take(number, event)))
@@ -78,11 +86,24 @@ class Bench:
                     self._loop.call_soon_threadsafe(self._tell, found)
 
     def _look(self) -> None:
-        """The moments, in a thread of their own: one may take longer than the next news."""
+        """The moments, in a thread of their own: one may take longer than the next news. While it trains they
+        take a small part of a core at most."""
+        with suppress(AttributeError, OSError):  # the training goes first
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        pace = Pace(LOOKING)
         with Journal.open(self._folder) as journal:
             while not self._stop.wait(POLL):
-                while not self._stop.is_set() and (event := self._moments.next()) is not None:
+                began = time.monotonic()
+                if not pace.due(began) and self._running:
+                    continue
+                if (event := self._moments.next()) is not None:
                     journal.append(self._session, event)
+                    ended = time.monotonic()
+                    pace.spent(ended - began, ended)
+
+    @property
+    def _running(self) -> bool:
+        return self._following.state is not None and self._following.state["state"] == "running"
 
     def _tell(self, news: Sequence[tuple[int, Sequence[Message]]]) -> None:
         for listener in self._open:

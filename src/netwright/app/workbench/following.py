@@ -11,7 +11,7 @@ import attrs
 from netwright import values
 from netwright.app.workbench.steering import SHOWN
 from netwright.values import Atlas, Event, LayerLine
-from netwright.views.page import EARLIER, MANY, atlas_document, moment_document
+from netwright.views.page import atlas_document, moment_document
 
 Message = dict[str, Any]
 HISTORY = 1000  # columns that a page which comes later gets
@@ -114,12 +114,11 @@ class Following:
         self._moments[event.epoch] = found
         if [r.title for r in rows] != [r.title for r in self._base.rows]:
             return []  # it ran other layers than before: a page that is loaded anew shows it
-        cells = len(rows) * len(found.inputs)
         inputs = found.inputs
         return [
             {
                 "type": "moment",
-                "moment": moment_document(found.now, EARLIER if cells > MANY else None),
+                "moment": moment_document(found.now),
                 "predictions": values.to_json(inputs.predictions),
                 "losses": values.to_json(inputs.losses),
                 "depths": list(found.depths) if found.depths is not None else None,

@@ -46,14 +46,7 @@ class Keeping:
     def keeps(self, epoch: int) -> bool:
         """Whether the state after this epoch is kept: every one up to `KEPT` of them, then every second,
         fourth and so on; the first and the last always."""
-        return epoch % self._every(max(epoch, *self.kept(), 0)) == 0 or epoch == self.epochs
-
-    @staticmethod
-    def _every(last: int) -> int:
-        every = 1
-        while last > KEPT * every:
-            every *= 2
-        return every
+        return epoch == self.epochs or epoch % _every(max(epoch, *self.kept(), 0)) == 0
 
     def kept(self) -> tuple[int, ...]:
         """The epochs that can be gone back to."""
@@ -73,8 +66,10 @@ class Keeping:
             link.replace(self.latest)
         except OSError:  # a file system without links
             at.save(self.latest)
-        for epoch in self.kept():
-            if not self.keeps(epoch):
+        kept = self.kept()
+        every = _every(max(kept))
+        for epoch in kept:
+            if epoch % every and epoch != self.epochs:
                 self.of_epoch(epoch).unlink(missing_ok=True)
                 self.moment(epoch).unlink(missing_ok=True)
 
@@ -89,6 +84,14 @@ class Keeping:
         atlas.save(atlas_, temporary, {"epoch": epoch})
         temporary.replace(path)
         return path.relative_to(self.journal).as_posix()
+
+
+def _every(last: int) -> int:
+    """Of how many epochs one is kept where `last` is the last one."""
+    every = 1
+    while last > KEPT * every:
+        every *= 2
+    return every
 
 
 def where(path: Path) -> Where | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from netwright.journal import Journal
 from netwright.values import Event
 
-EVERY = 0.1  # seconds between two writes while it runs
+EVERY = 0.2  # seconds between two writes while it runs
 
 
 class Outbox:

@@ -18,6 +18,20 @@ class Pace:
         self._next = now + max(self._rest, seconds / self._share)
 
 
+class Allowance:
+    """As long as all of it took no more than `credit` seconds and the share `share` of the time since the
+    beginning: what is seldom and welcome early."""
+
+    def __init__(self, share: float, credit: float, now: float) -> None:
+        self._share, self._left, self._began = share, credit, now
+
+    def due(self, now: float) -> bool:
+        return self._left + self._share * (now - self._began) > 0
+
+    def spent(self, seconds: float) -> None:
+        self._left -= seconds
+
+
 class StepTimes:
     """What a tapped step costs beyond a plain one, by a mean of the plain ones that forgets."""
 

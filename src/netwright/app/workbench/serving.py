@@ -74,6 +74,8 @@ def serve(
     if epochs < 1:
         raise UserError(f"--epochs {epochs}: say 1 or more")
     folder = journal_folder(recipe, journal).absolute()
+    if where == "cpu":
+        torch.set_num_threads(1)  # the cores are for the training
     bound = _bound(host, port)
     try:
         with user_code(recipe.display_name):

@@ -11,13 +11,14 @@ from typing import Any
 from netwright import values
 from netwright.app.workbench.keeping import Keeping
 from netwright.app.workbench.outbox import Outbox
-from netwright.app.workbench.pace import Pace, StepTimes
+from netwright.app.workbench.pace import Allowance, Pace, StepTimes
 from netwright.journal import Journal
 from netwright.runs import TRACED, Position
 
-POLL = 0.05  # seconds between two looks for commands
+POLL = 0.05  # seconds between two looks for commands, twice that while it runs
 LOOK = 1.0  # seconds after which is looked even where nothing seems to have been written
-SHARE, RATE = 0.035, 10.0  # of the time for columns, and how many a second at most
+SHARE, RATE = 0.015, 10.0  # of the time for columns, and how many a second at most
+KEEPING, AT_FIRST = 0.007, 0.06  # of the time for states of epochs, and seconds beyond that
 SAVED = 30.0  # seconds of training that a killed process may lose within a long epoch
 SHOWN = ("std", "mean", "zeros", "dead", "saturated", "gradient", "weight_gradient", "update_ratio")
 _AT = [TRACED.index(name) for name in SHOWN]
@@ -74,6 +75,7 @@ class LiveSteering:
         self._clock, self._wait, self._left = clock, wait, left
         self._columns = Pace(SHARE, RATE)
         self._states = Pace(1.0, rate=4.0)
+        self._keeps = Allowance(KEEPING, AT_FIRST, clock())
         self._times = StepTimes()
         self._layers: tuple[str, ...] = ()
         self._tapped = False
@@ -91,7 +93,6 @@ class LiveSteering:
         if self._tapped:
             beyond = self._times.beyond(now - self._began)
             self._measure(at)
-            self._outbox.flush()
             ended = self._clock()
             self._columns.spent(beyond + ended - now, ended)
             now = ended
@@ -104,9 +105,12 @@ class LiveSteering:
     def between(self, at: Position) -> bool:
         began = self._clock()
         epoch, last = at.epochs_done, at.epochs_done == at.epochs
-        kept = self._keeping.keeps(epoch) and not at.in_epoch
+        kept = (
+            not at.in_epoch and (last or not epoch or self._keeps.due(began)) and self._keeping.keeps(epoch)
+        )
         if kept:
             self._keep(at)
+            self._keeps.spent(self._clock() - began)
         if kept or self._states.due(began):
             self._states.spent(0.0, began)
             self.say("paused" if self.paused else "running", at)
@@ -122,7 +126,7 @@ class LiveSteering:
             self._outbox.flush()
             return False
         if not self.paused:
-            if now - self._listened < POLL:
+            if now - self._listened < 2 * POLL:
                 return True
             self._listened = now
             while (command := self._commands.next(now)) is not None:
