@@ -18,7 +18,7 @@ from netwright.runs import TRACED, Position
 POLL = 0.05  # seconds between two looks for commands, twice that while it runs
 LOOK = 1.0  # seconds after which is looked even where nothing seems to have been written
 SHARE, RATE = 0.015, 10.0  # of the time for columns, and how many a second at most
-KEEPING, AT_FIRST = 0.007, 0.06  # of the time for states of epochs, and seconds beyond that
+KEEPING, AT_FIRST = 0.005, 0.04  # of the time for states of epochs, and seconds beyond that
 SAVED = 30.0  # seconds of training that a killed process may lose within a long epoch
 SHOWN = ("std", "mean", "zeros", "dead", "saturated", "gradient", "weight_gradient", "update_ratio")
 _AT = [TRACED.index(name) for name in SHOWN]
