@@ -95,6 +95,7 @@ EXAMPLES = {
     float: 0.5,
     int: 3,
     bool: True,
+    tuple[str, ...]: ("a", "b"),
     Plan: PLAN,
     Edit: Edit.set("training.lr", 0.1),
     Finding: Finding("lr-too-high", Place(layer="0")),
@@ -110,7 +111,7 @@ def example(kind: type) -> object:
         if words.startswith("tuple"):
             given[spec.name] = (EXAMPLES[get_args(spec.type)[0]],)
         elif "Mapping" in words:
-            given[spec.name] = {"val": 0.5}
+            given[spec.name] = {"val": (0.5, None) if "tuple" in words else 0.5}
         else:
             kinds = [k for k in (get_args(spec.type) or (spec.type,)) if k is not type(None)]
             given[spec.name] = EXAMPLES[kinds[0]]
