@@ -108,7 +108,7 @@ def example(kind: type) -> object:
     given = {}
     for spec in attrs.fields(attrs.resolve_types(kind)):
         words = str(spec.type)
-        if words.startswith("tuple"):
+        if words.startswith("tuple") and not words.endswith("None"):
             given[spec.name] = (EXAMPLES[get_args(spec.type)[0]],)
         elif "Mapping" in words:
             given[spec.name] = {"val": (0.5, None) if "tuple" in words else 0.5}

@@ -18,11 +18,11 @@ class Moments:
         self._given_up = False
 
     def next(self) -> values.Event | None:
-        """The newest that is missing, made and kept; `None` where none is missing."""
-        kept = [e for e in self._keeping.kept() if e and not self._keeping.moment(e).exists()]
-        if not kept or self._given_up:
+        """The newest, made and kept where it is missing, so that they come in their order; else `None`."""
+        kept = self._keeping.kept()
+        epoch = kept[-1] if kept else 0
+        if not epoch or self._given_up or self._keeping.moment(epoch).exists():
             return None
-        epoch = kept[-1]
         state = read(self._keeping.of_epoch(epoch))
         if state is None:
             return None
