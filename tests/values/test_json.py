@@ -95,6 +95,7 @@ EXAMPLES = {
     float: 0.5,
     int: 3,
     bool: True,
+    tuple[str, ...]: ("a", "b"),
     Plan: PLAN,
     Edit: Edit.set("training.lr", 0.1),
     Finding: Finding("lr-too-high", Place(layer="0")),
@@ -107,10 +108,10 @@ def example(kind: type) -> object:
     given = {}
     for spec in attrs.fields(attrs.resolve_types(kind)):
         words = str(spec.type)
-        if words.startswith("tuple"):
+        if words.startswith("tuple") and not words.endswith("None"):
             given[spec.name] = (EXAMPLES[get_args(spec.type)[0]],)
         elif "Mapping" in words:
-            given[spec.name] = {"val": 0.5}
+            given[spec.name] = {"val": (0.5, None) if "tuple" in words else 0.5}
         else:
             kinds = [k for k in (get_args(spec.type) or (spec.type,)) if k is not type(None)]
             given[spec.name] = EXAMPLES[kinds[0]]

@@ -36,14 +36,13 @@ export function ticks(low: number, high: number, decades = false, most = 5): num
 function decadeTicks(low: number, high: number, most: number): number[] {
   const first = Math.floor(Math.log10(low));
   const last = Math.ceil(Math.log10(high));
-  const step = Math.max(1, Math.ceil((last - first) / most));
   const found: number[] = [];
-  for (let n = first; n <= last; n += step) {
+  for (let n = first; n <= last; n++) {
     const tick = 10 ** n;
     if (tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9)) found.push(tick);
   }
-  if (found.length > 1 && found.length <= most + 1) return found;
-  if (found.length > 1) return found.filter((_, n) => n % 2 === 0);
+  const every = Math.ceil(found.length / (most + 1));
+  if (found.length > 1) return found.filter((_, n) => n % every === 0);
   // Within a decade: 1, 2, 5 and so on, else the ends.
   const inner = [first, first + 1, first + 2].flatMap((n) => [1, 2, 5].map((digit) => digit * 10 ** n)).filter((tick) => tick >= low && tick <= high);
   return inner.length > 1 ? inner : [low, high];

@@ -15,7 +15,7 @@ type Edited = Extract<Message, { type: "edited" }>;
 
 export function editor(atlas: Atlas, store: Store, send: (command: Command) => void, leaving: Leaving): { element: HTMLElement; changed: (message: Edited) => void } {
   const body = make("div", {});
-  const effects = make("div", { "aria-live": "polite" });
+  const effects = make("div", { class: "nw-effects", "aria-live": "polite" });
   const element = make("section", { class: "nw-part" }, make("h4", {}, "Change an input"), body, effects);
   let input = -1;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -166,7 +166,8 @@ export function effects(before: readonly Maybe[], after: readonly Maybe[]): { ro
 function effectParts(atlas: Atlas, message: Edited): Node[] {
   const grids = atlas.moments[atlas.moments.length - 1]?.grids ?? [];
   const parts: Node[] = [];
-  for (const [name, after] of Object.entries(message.after)) {
+  const first = (name: string) => ["belief", "support"].includes(name) ? 0 : 1;
+  for (const [name, after] of Object.entries(message.after).sort(([one], [other]) => first(one) - first(other))) {
     const grid = grids.find((one) => one.name === name);
     const label = grid?.label ?? name;
     const category = grid?.kind === "category";

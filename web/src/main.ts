@@ -8,6 +8,7 @@ import { addStyle } from "./style";
 import { atlas } from "./views/atlas";
 import { curves } from "./views/curves";
 import { data } from "./views/data";
+import { edit } from "./views/edit";
 import { input } from "./views/input";
 import { layer } from "./views/layer";
 import { listing } from "./views/listing";
@@ -22,7 +23,7 @@ export { addStyle } from "./style";
 /** Builds a view into an element; what comes back takes it away again. */
 export type Mount = (element: HTMLElement, page: Page, store: Store, source: Source) => () => void;
 
-export const VIEWS: Readonly<Record<string, Mount>> = { atlas, patterns, input, layer, data, listing, curves, trials, live };
+export const VIEWS: Readonly<Record<string, Mount>> = { atlas, patterns, input, layer, data, listing, curves, trials, live, edit };
 
 /** Mounts the views that stand in `root`; what comes back takes all of them away. */
 export function mountAll(root: ParentNode, page: Page, store: Store, source: Source = NOBODY): () => void {
@@ -78,6 +79,10 @@ export function start(root: Document = document): void {
       const at = now.atlas.moments.findIndex((moment) => moment.label === message.moment.label);
       if (at >= 0) now.atlas.moments[at] = message.moment;
       else now.atlas.moments.push(message.moment);
+      const { inputs } = now.atlas;
+      if (message.predictions !== undefined) inputs.predictions = message.predictions;
+      if (message.losses !== undefined) inputs.losses = message.losses;
+      if (message.depths !== undefined) now.atlas.depths = message.depths;
       store.grown();
     }
   });

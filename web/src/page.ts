@@ -219,7 +219,14 @@ export type Message =
     }
   | { type: "column"; step: number; epoch: number; loss: Maybe; values: Record<string, Maybe[]> }
   | { type: "epoch"; epoch: number; loss: Maybe; val_loss: Maybe; val_score: Maybe }
-  | { type: "moment"; moment: Moment }
+  | {
+      type: "moment";
+      moment: Moment;
+      /** Of the inputs as the network has them now. */
+      predictions?: Maybe[] | null;
+      losses?: Maybe[] | null;
+      depths?: number[] | null;
+    }
   | {
       type: "edited";
       input: number;

@@ -45,4 +45,9 @@ describe("ticks", () => {
     expect(tickWords(1e-7, [1e-7], true)).toBe("1e-7");
     expect(tickWords(12000, [12000, 14000])).toBe("12,000");
   });
+
+  test("names whole decades, a few of many", () => {
+    expect(ticks(5e-5, 1.2, true, 2).map((tick) => tickWords(tick, [], true))).toEqual(["1e-4", "0.01", "1"]);
+    expect(ticks(0.9, 1200, true, 5)).toEqual([1, 10, 100, 1000]);
+  });
 });

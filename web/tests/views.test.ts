@@ -209,14 +209,24 @@ describe("a training", () => {
     expect(view("live").querySelector('[role="alert"]')?.textContent).toBe("The training stopped answering.");
   });
 
+  test("offers the last epoch to go back to, also where the first is kept", async () => {
+    const { of, source, sent, tell } = training();
+    await mounted(["live"], of, source);
+    tell({ type: "state", state: "running", epoch: 1, epochs: 3, step: 20, checkpoints: [0], message: "" });
+    tell({ type: "state", state: "running", epoch: 2, epochs: 3, step: 40, checkpoints: [0, 1, 2], message: "" });
+    expect(view("live").querySelector<HTMLSelectElement>("[aria-label='Epoch to go back to']")?.value).toBe("2");
+    [...view("live").querySelectorAll("button")].find((button) => button.textContent === "Go back")?.click();
+    expect(sent).toEqual([{ type: "command", command: "rewind", epoch: 2 }]);
+  });
+
   test("shows which beliefs an edited input changes", async () => {
     const { of, source, tell } = training();
-    const store = await mounted(["live"], of, source);
+    const store = await mounted(["edit"], of, source);
     store.set({ inputs: [2] });
     await frame();
     tell({ type: "edited", input: 2, before: { belief: [1, 1] }, after: { belief: [1, 3] } });
-    await shows("live", "belief: 1 row changes");
-    await shows("live", "automobile → cat");
+    await shows("edit", "belief: 1 row changes");
+    await shows("edit", "automobile → cat");
   });
 });
 

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from netwright.atlas import Material, Wanted, glance, look_at, spreads, with_earlier
 from netwright.recipe import Recipe, Samples, Task, TensorSamples, tree_map, tree_tensors
-from netwright.recipe.samples import as_tensor
+from netwright.recipe.samples import MapSamples, as_tensor
 from netwright.recipe.task import UNIT_LOSSES, infer_task
 from netwright.runs import Clocks, outputs_of, summarise, train
 from netwright.runs.by_input import size_of
@@ -24,6 +24,8 @@ from netwright.values import Atlas, Floats, LayerLine, UserError
 PARTS = ("val", "train")
 COUNT = 500  # inputs of a part that are shown
 REFERENCE = 2000  # training inputs that probes ask
+PINNED = 200  # validation inputs that a training is watched with
+ASKED = 1000  # training inputs that beliefs are then asked of
 MOMENTS = 12  # epochs that are kept of a training
 ALSO = ("beliefs", "gradients", "units")
 
@@ -87,23 +89,9 @@ def of_recipe(
     `earlier` are networks of the same make that are shown as the moments before."""
     where = torch.device(device)
     samples, labelled, notes = _samples_of(recipe, asked)
-    parts = recipe.data.parts
-    task = recipe.yardstick.task
-    reference = _spread(parts.train, REFERENCE) if samples is not parts.train else None
-    material = Material(
-        network.to(where),
-        samples.to(where),
-        kind=summarise(samples).kind,
-        labelled=labelled,
-        task=task,
-        at_zero=recipe.settings.loss_name not in UNIT_LOSSES,
-        classes=parts.classes,
-        reference=reference.to(where) if reference is not None else None,
-        losses=lambda outputs, targets: sample_losses(recipe.settings, outputs, targets),
-        goal=_goal(recipe) if labelled and recipe.settings.step is None else None,
-        lines=lines,
-        feature_names=recipe.data.features,
-    )
+    train = recipe.data.parts.train
+    reference = _spread(train, REFERENCE) if samples is not train else None
+    material = _material(recipe, network.to(where), samples, labelled, reference, lines, where)
     wanted = asked.wanted(run, labelled, samples)
     moments = [glance(material, wanted, other.to(where), label) for label, other in earlier]
     if asked.epochs:
@@ -118,6 +106,65 @@ def of_recipe(
         moments.append(glance(material, wanted, recipe.build(seed).to(where), label))
     looked = look_at(material, wanted)
     return Found(with_earlier(looked.atlas, moments), looked.raw, notes)
+
+
+def _material(
+    recipe: Recipe,
+    network: nn.Module,
+    samples: Samples,
+    labelled: bool,
+    reference: Samples | None,
+    lines: Sequence[LayerLine],
+    where: torch.device,
+) -> Material:
+    return Material(
+        network,
+        samples.to(where),
+        kind=summarise(samples).kind,
+        labelled=labelled,
+        task=recipe.yardstick.task,
+        at_zero=recipe.settings.loss_name not in UNIT_LOSSES,
+        classes=recipe.data.parts.classes,
+        reference=reference.to(where) if reference is not None else None,
+        losses=lambda outputs, targets: sample_losses(recipe.settings, outputs, targets),
+        goal=_goal(recipe) if labelled and recipe.settings.step is None else None,
+        lines=lines,
+        feature_names=recipe.data.features,
+    )
+
+
+@attrs.frozen(eq=False)
+class Pinned:
+    """The inputs that a training is watched with, the first of the validation part, always the same."""
+
+    material: Material
+    device: torch.device
+
+    def glance(self, network: nn.Module, label: str) -> Atlas:
+        """Statistics and beliefs of the inputs in the network as it is; it is left so."""
+        return glance(self.material, Wanted(beliefs=True), network, label)
+
+    def glance_at(self, inputs: Any, targets: Tensor, network: nn.Module) -> Atlas:
+        """The same of other inputs of the same kind, (N, ...) and (N, ...)."""
+        samples = TensorSamples(inputs, targets, "edited").to(self.device)
+        material = attrs.evolve(self.material, samples=samples)
+        return glance(material, Wanted(beliefs=True), network, "edited")
+
+
+def pinned(recipe: Recipe, device: str, lines: Sequence[LayerLine] = (), count: int = PINNED) -> Pinned:
+    """The pinned inputs of a recipe, with training inputs that beliefs are asked of."""
+    where, parts = torch.device(device), recipe.data.parts
+    some, count = parts.val, min(count, len(parts.val))
+    if isinstance(some, MapSamples):
+        inputs, targets, _ = next(some.take(range(count)).batches(count))
+    else:
+        inputs, targets = (
+            some.take(range(count)).head(count) if isinstance(some, TensorSamples) else some.head(count)
+        )
+    samples = TensorSamples(inputs, targets, some.source)
+    reference = _spread(parts.train, ASKED)
+    material = _material(recipe, recipe.build(0).to(where), samples, True, reference, lines, where)
+    return Pinned(material, where)
 
 
 def of_network(network: nn.Module, asked: Asked, lines: Sequence[LayerLine]) -> Found:

@@ -240,6 +240,38 @@ def attributes(recipe: RecipeName, json_: AsJson = False, with_: With = None) ->
 
 
 @app.command()
+def serve(
+    recipe: RecipeName,
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
+    host: Annotated[
+        str, typer.Option(help="Another address than this machine's own to listen on.")
+    ] = "127.0.0.1",
+    epochs: Annotated[
+        int | None, typer.Option(help="Train for so many; as many as the recipe says unless given.")
+    ] = None,
+    paused: Annotated[bool, typer.Option("--paused", help="Begin without a step.")] = False,
+    json_: AsJson = False,
+    seed: Seed = 0,
+    device: Device = None,
+    journal: JournalAt = None,
+    with_: With = None,
+) -> None:
+    """Train, and show it in the browser while it does: pause, step, go back, change an input."""
+    with _surface(json_) as surface:
+        from netwright.app.workbench.serving import serve as serving
+
+        def told(address: str, session: int) -> None:
+            surface.say({"address": address, "session": session}, address)
+            if host not in ("127.0.0.1", "localhost", "::1"):
+                print("whoever has this address can steer the training", file=sys.stderr)
+
+        serving(
+            recipe, port=port, host=host, seed=seed, epochs=epochs, device=device, journal=journal,
+            extensions=tuple(with_ or ()), paused=paused, on_address=told,
+        )  # fmt: skip
+
+
+@app.command()
 def journal(
     recipe: RecipeName,
     session: Annotated[int | None, typer.Option(help="Show all events of one session.")] = None,

@@ -102,7 +102,7 @@ class RememberingEngine:
         run = attrs.evolve(run, key=job.key)
         self._known[job.key] = run
         if self.journal is not None:
-            weights = {k: np.ascontiguousarray(v) for k, v in run.weights.items()} if run.weights else None
+            weights = {k: np.asarray(v, order="C") for k, v in run.weights.items()} if run.weights else None
             self.journal.remember(job.key, run.document(), run.arrays(), weights)
         return run
 

@@ -6,6 +6,7 @@ and units. This room trains nothing and draws nothing.
 """
 
 from netwright.atlas.attribution import METHODS
+from netwright.atlas.columns import largest, small_pictures
 from netwright.atlas.keeping import SUFFIX, reopen, save
 from netwright.atlas.labelled import Labelled, long_table
 from netwright.atlas.listing import Listing, listing, places_below, read, samples_in, spreads
@@ -20,6 +21,7 @@ __all__ = [
     "Material",
     "Wanted",
     "glance",
+    "largest",
     "listing",
     "long_table",
     "look_at",
@@ -28,6 +30,7 @@ __all__ = [
     "reopen",
     "samples_in",
     "save",
+    "small_pictures",
     "spreads",
     "with_earlier",
 ]

@@ -55,14 +55,15 @@ def order(
     return tuple(int(n) for n in np.lexsort((np.arange(count), by_loss, by_label)))
 
 
-def _largest(inputs: Any, count: int) -> Tensor | None:
-    tensors = [t for _, t in tree_tensors(inputs) if t.ndim > 1 and len(t) == count]
+def largest(inputs: Any, count: int | None = None) -> Tensor | None:
+    """The tensor of a tree that holds most for an input, among those with `count` inputs."""
+    tensors = [t for _, t in tree_tensors(inputs) if t.ndim > 1 and count in (None, len(t))]
     return max(tensors, key=lambda t: t[0].numel(), default=None) if tensors else None
 
 
-def thumbnails(inputs: Any, count: int) -> Thumbnails | None:
-    """Of images (N, C, H, W), each between its own extremes: grey, or the first three channels."""
-    images = _largest(inputs, count)
+def small_pictures(inputs: Any, count: int | None = None) -> Tensor | None:
+    """Images made small, (N, 1 or 3, height, width), in their own scale."""
+    images = largest(inputs, count)
     if images is None or images.ndim not in (3, 4):
         return None
     images = images[:, None] if images.ndim == 3 else images
@@ -70,21 +71,30 @@ def thumbnails(inputs: Any, count: int) -> Thumbnails | None:
     if images.shape[1] not in (1, 3) and images.shape[3] in (1, 3):
         images = images.permute(0, 3, 1, 2)  # (N, H, W, C) as some pipelines have it
     images = images[:, :3] if images.shape[1] >= 3 else images[:, :1]
-    channels, high, wide = images.shape[1:]
-    side = min(_SIDE, max(8, int((PICTURES / max(1, count * channels)) ** 0.5)))
+    size, channels, high, wide = images.shape
+    side = min(_SIDE, max(8, int((PICTURES / max(1, size * channels)) ** 0.5)))
     if max(high, wide) > side:
         scale = side / max(high, wide)
         images = F.adaptive_avg_pool2d(images, (max(1, round(high * scale)), max(1, round(wide * scale))))
-    flat = torch.nan_to_num(images.flatten(1))
+    return torch.nan_to_num(images)
+
+
+def thumbnails(inputs: Any, count: int | None = None) -> Thumbnails | None:
+    """Of images (N, C, H, W), each between its own extremes: grey, or the first three channels."""
+    images = small_pictures(inputs, count)
+    if images is None:
+        return None
+    channels = images.shape[1]
+    flat = images.flatten(1)
     low, top = flat.amin(1)[:, None, None, None], flat.amax(1)[:, None, None, None]
-    grey = (torch.nan_to_num(images) - low) / (top - low).clamp(min=1e-12)
+    grey = (images - low) / (top - low).clamp(min=1e-12)
     data = (grey * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
     return Thumbnails(data.shape[1], data.shape[2], channels, data.numpy().tobytes())
 
 
 def texts(inputs: Any, count: int) -> tuple[str, ...] | None:
     """The first numbers of every input, in a few words."""
-    values = _largest(inputs, count)
+    values = largest(inputs, count)
     if values is None:
         return None
     flat = values.detach().reshape(len(values), -1)

@@ -96,7 +96,7 @@ def unpack_arrays(content: bytes) -> dict[str, np.ndarray]:
 
 
 def pack_weights(weights: Mapping[str, np.ndarray]) -> bytes:
-    return safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in weights.items()})
+    return safetensors.numpy.save({name: np.asarray(array, order="C") for name, array in weights.items()})
 
 
 def _name(key: str) -> str:

@@ -22,12 +22,13 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    update,
 )
 
 from netwright.journal.errors import ELSEWHERE, damaged
 from netwright.values import JournalError
 
-VERSION = 1
+VERSION = 2  # 2: commands
 BUSY_SECONDS = 30
 _MAGIC = b"SQLite format 3\0"
 
@@ -59,6 +60,16 @@ events = Table(
     Column("sequence", Integer, primary_key=True),
     Column("kind", String, nullable=False),
     Column("body", Text, nullable=False),
+)
+
+commands = Table(
+    "commands",
+    _metadata,
+    Column("session", ForeignKey("sessions.id"), primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    Column("command", Text, nullable=False),
+    Column("at", String, nullable=False),
+    Column("taken", Integer, nullable=False),
 )
 
 runs = Table(
@@ -115,7 +126,8 @@ def connect(path: Path) -> Engine:
 
 
 def prepare(engine: Engine, path: Path) -> None:
-    """Make the tables where there are none; refuse what is no journal or was written by a newer Netwright."""
+    """Make the tables where there are none, and those that an older version lacks; refuse what is no
+    journal or was written by a newer Netwright."""
     database = Path(str(engine.url.database))
     start = b""
     if database.is_file():
@@ -132,6 +144,9 @@ def prepare(engine: Engine, path: Path) -> None:
             said = f"this is a SQLite database, but not a journal of Netwright; move it away, or {ELSEWHERE}"
             raise JournalError(said, file=str(path))
         found = connection.execute(select(versions.c.version)).scalar_one_or_none()
+        if found is not None and found < VERSION:  # what is new since then are tables of their own
+            _metadata.create_all(connection)
+            connection.execute(update(versions).values(version=VERSION))
     if found is None or found > VERSION:
         said = (
             f"written by a newer Netwright (version {found} of the journal, this one reads up to {VERSION})"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from types import TracebackType
 from typing import Any, TypeVar, get_args
 
 import numpy as np
-from sqlalchemy import Connection, Executable, func, insert, literal, select, update
+from sqlalchemy import Connection, Executable, Table, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
@@ -31,6 +33,7 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "journal.db"
         absolute = folder.absolute()  # the user's code may change the working folder later
+        self._folder = absolute
         self._engine = schema.connect(absolute / "journal.db")
         self._artifacts = Artifacts(absolute / "runs")
 
@@ -89,28 +92,43 @@ class Journal:
         )
         return self._one(query)[0]
 
-    def append(self, session: int, event: Event) -> None:
-        """Keep an event; when this returns, a killed process no longer loses it."""
-        if type(event).__name__ not in _KINDS:
-            raise TypeError(f"{type(event).__name__} is no event")
-        table = schema.events
-        following = select(
-            literal(session),
-            func.coalesce(func.max(table.c.sequence), 0) + 1,
-            literal(type(event).__name__),
-            literal(_dumps(event)),
-        ).where(table.c.session == session)
+    def latest(self, verb: str, fingerprint: str, arguments: Mapping[str, Any]) -> int | None:
+        """The newest session of exactly this, whether it finished or not."""
+        table = schema.sessions
+        query = select(func.max(table.c.id)).where(
+            table.c.verb == verb,
+            table.c.fingerprint == fingerprint,
+            table.c.arguments == _dumps(arguments),
+        )
+        return self._one(query)[0]
+
+    def append(self, session: int, *events: Event) -> None:
+        """Keep events, all or none; when this returns, a killed process no longer loses them."""
+        for event in events:
+            if type(event).__name__ not in _KINDS:
+                raise TypeError(f"{type(event).__name__} is no event")
+        rows = [{"kind": type(event).__name__, "body": _dumps(event)} for event in events]
+        self._follow(schema.events, session, rows)
+
+    def _follow(self, table: Table, session: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Rows of a session with the numbers after the last one."""
+        last = select(func.coalesce(func.max(table.c.sequence), 0)).where(table.c.session == session)
         with self._writing() as connection:
+            first = int(connection.execute(last).scalar_one()) + 1
+            numbered = [{"session": session, "sequence": first + n, **row} for n, row in enumerate(rows)]
             try:
-                connection.execute(
-                    insert(table).from_select(["session", "sequence", "kind", "body"], following)
-                )
+                connection.execute(insert(table), numbered)
             except IntegrityError:
                 raise ValueError(f"there is no session {session} in this journal") from None
 
     def events(self, session: int) -> Iterator[Event]:
         """The events of a session in their order; what is appended meanwhile is met too."""
-        table, last = schema.events, 0
+        for _, event in self.events_after(session, 0):
+            yield event
+
+    def events_after(self, session: int, last: int) -> Iterator[tuple[int, Event]]:
+        """The events of a session behind the one that has the number `last`, with their numbers, from 1."""
+        table = schema.events
         while True:
             query = (
                 select(table.c.sequence, table.c.kind, table.c.body)
@@ -120,10 +138,47 @@ class Journal:
             )
             rows = self._all(query)
             for sequence, kind, body in rows:
-                yield self._event(session, sequence, kind, body)
+                yield sequence, self._event(session, sequence, kind, body)
                 last = sequence
             if len(rows) < _PAGE:
                 return
+
+    # Commands: to the process that works on a session, from whoever watches it.
+
+    def command(self, session: int, command: Mapping[str, Any], at: str) -> None:
+        """Leave a command for the process that works on a session; `at` is the ISO time now."""
+        self._follow(schema.commands, session, [{"command": _dumps(command), "at": at, "taken": 0}])
+
+    def commands_after(self, session: int, last: int) -> list[tuple[int, dict[str, Any]]]:
+        """Commands behind the one that has the number `last`, with their numbers, in their order."""
+        table = schema.commands
+        query = select(table.c.sequence, table.c.command).where(
+            table.c.session == session, table.c.sequence > last
+        )
+        return [(row[0], self._loads(row[1])) for row in self._all(query.order_by(table.c.sequence))]
+
+    def stamp(self) -> object:
+        """Another value after a write, whoever wrote; much cheaper than to read. Two writes within the same
+        tick of the file system's clock may have one."""
+        found: list[tuple[int, int]] = []
+        for name in ("journal.db-wal", "journal.db"):
+            with contextlib.suppress(OSError):
+                of = os.stat(self._folder / name)
+                found.append((of.st_mtime_ns, of.st_size))
+        return found
+
+    def take(self, session: int, last: int) -> None:
+        """The commands up to this number were taken: who works on the session next begins behind them."""
+        table = schema.commands
+        which = (table.c.session == session) & (table.c.sequence <= last)
+        with self._writing() as connection:
+            connection.execute(update(table).where(which).values(taken=1))
+
+    def taken(self, session: int) -> int:
+        """The number of the last command that was taken, 0 for none."""
+        table = schema.commands
+        query = select(func.coalesce(func.max(table.c.sequence), 0))
+        return int(self._one(query.where(table.c.session == session, table.c.taken == 1))[0])
 
     def _event(self, session: int, sequence: int, kind: str, body: str) -> Event:
         where = f"event {sequence} of session {session}"

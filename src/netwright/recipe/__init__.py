@@ -9,7 +9,7 @@ from netwright.recipe.data import Data, Parts
 from netwright.recipe.loading import blame, import_source, load, user_code
 from netwright.recipe.recipe import Origin, Recipe, Yardstick, example_inputs
 from netwright.recipe.samples import Samples, TensorSamples, parted, tree_map, tree_tensors
-from netwright.recipe.streams import seeded, set_all, stream
+from netwright.recipe.streams import generators, restore_generators, seeded, set_all, stream
 from netwright.recipe.task import Metric, Task, decisions, labels_of
 from netwright.recipe.training import Training
 
@@ -27,10 +27,12 @@ __all__ = [
     "blame",
     "decisions",
     "example_inputs",
+    "generators",
     "import_source",
     "labels_of",
     "load",
     "parted",
+    "restore_generators",
     "seeded",
     "set_all",
     "stream",

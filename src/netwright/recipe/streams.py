@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,3 +40,31 @@ def seeded(seed: int, *purpose: str | int) -> Generator[None, None, None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
+
+
+def generators() -> dict[str, Any]:
+    """The states of the global generators as plain tensors, lists and numbers."""
+    _, key, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    version, numbers, python_gauss = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "numpy": [
+            torch.from_numpy(np.asarray(key).astype(np.int64)),
+            int(position),
+            int(has_gauss),
+            float(gauss),
+        ],
+        "python": [version, list(numbers), python_gauss],
+    }
+
+
+def restore_generators(states: Mapping[str, Any]) -> None:
+    """Put back what `generators` gave; of devices, those that are there."""
+    torch.set_rng_state(states["torch"].cpu())
+    for device, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(state.cpu(), device)
+    key, position, has_gauss, gauss = states["numpy"]
+    np.random.set_state(("MT19937", key.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))
+    version, numbers, python_gauss = states["python"]
+    random.setstate((version, tuple(numbers), python_gauss))

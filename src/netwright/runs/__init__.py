@@ -23,7 +23,8 @@ from netwright.runs.forward import forward, outputs_of, predict, sample_losses
 from netwright.runs.operations import Operation, Operations, Recorder
 from netwright.runs.probes import Copy, SimpleModels
 from netwright.runs.rate_range import RangeTest, range_test
-from netwright.runs.run import LayerTraces, Run, run_key
+from netwright.runs.run import TRACED, LayerTraces, Run, run_key
+from netwright.runs.steering import Halted, Position, Steering
 from netwright.runs.taps import LayerState, Tap
 from netwright.runs.train import Clocks, train
 from netwright.runs.watch import Trace, watch
@@ -31,6 +32,7 @@ from netwright.runs.watch import Trace, watch
 __all__ = [
     "BOUNDED",
     "RECTIFIERS",
+    "TRACED",
     "BatchError",
     "BatchEvidence",
     "Clocks",
@@ -38,6 +40,7 @@ __all__ = [
     "Course",
     "DataEvidence",
     "Evidence",
+    "Halted",
     "LayerState",
     "LayerTraces",
     "NetworkEvidence",
@@ -46,10 +49,12 @@ __all__ = [
     "OptimizerEvidence",
     "ParameterState",
     "PartSummary",
+    "Position",
     "RangeTest",
     "Recorder",
     "Run",
     "SimpleModels",
+    "Steering",
     "Stretch",
     "Tap",
     "Trace",

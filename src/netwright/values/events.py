@@ -179,6 +179,41 @@ class CheckSkipped:
     reason: str = field(default="")
 
 
+@frozen
+class ColumnMeasured:
+    """The statistics of every layer at one step of a training that is watched: by name a number a layer,
+    in the order of `layers`, which is left out where it is that of the column before."""
+
+    run: str
+    step: int
+    epoch: int
+    loss: float | None
+    values: Mapping[str, tuple[float | None, ...]]
+    layers: tuple[str, ...] | None = None
+
+
+@frozen
+class MomentKept:
+    """What the pinned inputs were after an epoch, in a file named relative to the journal's folder."""
+
+    run: str
+    epoch: int
+    artifact: str
+
+
+@frozen
+class StateChanged:
+    """Where a training that is watched stands: `running`, `paused`, `ended` or `failed`, after `step`
+    steps, in or after the `epoch`; `checkpoints` are the epochs that it can go back to."""
+
+    run: str
+    state: str
+    epoch: int
+    step: int
+    checkpoints: tuple[int, ...]
+    message: str = ""
+
+
 Event = (
     StageStarted
     | Note
@@ -196,4 +231,7 @@ Event = (
     | RoundEnded
     | TestScored
     | CheckSkipped
+    | ColumnMeasured
+    | MomentKept
+    | StateChanged
 )

@@ -43,7 +43,7 @@ def report_html(
     network inside, before and after."""
     part, before, after = sentences.judged_on(result)
     first, last = words.from_to(before, after)
-    return _page(
+    return render(
         "report.html.j2",
         result=result,
         attributes=[words.attribute_cells(a) for a in attributes.attributes] if attributes else [],
@@ -110,13 +110,13 @@ def score_scale(before: float | None, after: float | None, metric: MetricName) -
 
 def diagnose_html(result: DiagnoseResult) -> str:
     """The findings of a diagnosis, as a page."""
-    return _page("diagnose.html.j2", result=result, said=sentences.diagnosis_words(result))
+    return render("diagnose.html.j2", result=result, said=sentences.diagnosis_words(result))
 
 
 def look_html(result: LookResult) -> str:
     """The listing of a network, as a page."""
     rows = () if result.against else shown_rows(result)
-    return _page(
+    return render(
         "look.html.j2",
         result=result,
         rows=rows,
@@ -129,7 +129,7 @@ def look_html(result: LookResult) -> str:
 
 
 @frozen
-class _Module:
+class Module:
     """The script of the browser views, and its digest for the page's content policy."""
 
     text: Markup
@@ -137,10 +137,11 @@ class _Module:
 
 
 @functools.cache
-def _module() -> _Module:
+def module() -> Module:
+    """The browser views as they stand in a page."""
     text = (resources.files("netwright.views") / "static" / "netwright.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
-    return _Module(Markup(text), f"sha256-{digest}")
+    return Module(Markup(text), f"sha256-{digest}")
 
 
 def frame(html: str, height: int) -> str:
@@ -151,8 +152,9 @@ def frame(html: str, height: int) -> str:
     )
 
 
-def _page(template: str, **values: Any) -> str:
-    return _environment().get_template(template).render(module=_module(), **values)
+def render(template: str, **values: Any) -> str:
+    """A page from its template; `data` are those of its views."""
+    return _environment().get_template(template).render(module=module(), **values)
 
 
 @functools.cache

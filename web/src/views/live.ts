@@ -1,8 +1,7 @@
-/** A training while it runs: layers × steps, the loss, the commands, and an input that can be changed. */
+/** A training while it runs: layers × steps, the loss, and the commands. */
 
 import { button, choice, Leaving, make, onFrame, say } from "../dom";
 import { inWords } from "../plot";
-import { editor } from "../editor";
 import type { Command, Message, Page } from "../page";
 import { Ribbon, type Statistic } from "../ribbon";
 import type { Source } from "../source";
@@ -19,7 +18,9 @@ export function live(element: HTMLElement, page: Page, store: Store, source: Sou
     return () => undefined;
   }
   const leaving = new Leaving();
-  const ribbon = new Ribbon(data.layers, first);
+  const shownAs = new Map(page.layers.map((layer) => [layer.name, layer.name && layer.name !== layer.kind ? `${layer.kind} ${layer.name}` : layer.kind]));
+  const names = data.layers.map((name) => shownAs.get(name) ?? name);
+  const ribbon = new Ribbon(names, first);
   const layerOf = new Map(page.layers.map((layer, n) => [layer.name, n]));
   let hovered: { layer: number; place: number } | null = null;
   let waiting: Column[] = [];
@@ -72,7 +73,7 @@ export function live(element: HTMLElement, page: Page, store: Store, source: Sou
     if (!column) return;
     const loss = `loss ${finite(column.loss) ? number(column.loss) : "not finite"}`;
     const parts = [`step ${column.step}`, `epoch ${column.epoch}`, loss];
-    if (cell) parts.unshift(`${data.layers[cell.layer] ?? ""}: ${ribbon.statistic.label} ${number(ribbon.valuesOf(column)[cell.layer] ?? null)}`);
+    if (cell) parts.unshift(`${names[cell.layer] ?? ""}: ${ribbon.statistic.label} ${number(ribbon.valuesOf(column)[cell.layer] ?? null)}`);
     say(said, parts.join(", "));
   };
   // What comes within a frame is drawn at once; of more than fits on the map only the last is painted.
@@ -96,9 +97,9 @@ export function live(element: HTMLElement, page: Page, store: Store, source: Sou
     rewinding.hidden = !epochs.length;
     if (back.dataset["epochs"] !== epochs.join()) {
       back.dataset["epochs"] = epochs.join();
-      const kept = touched ? back.value : "";
+      const kept = touched && back.value !== "" ? Number(back.value) : -1;
       back.replaceChildren(...epochs.map((epoch) => make("option", { value: epoch }, String(epoch))));
-      back.value = epochs.includes(Number(kept)) ? kept : String(epochs[epochs.length - 1] ?? "");
+      back.value = String(epochs.includes(kept) ? kept : (epochs[epochs.length - 1] ?? ""));
     }
   };
   const fail = (text: string) => {
@@ -106,7 +107,6 @@ export function live(element: HTMLElement, page: Page, store: Store, source: Sou
     problem.hidden = !text;
   };
 
-  const edit = page.atlas ? editor(page.atlas, store, send, leaving) : null;
   leaving.add(source.subscribe((message) => {
     if (message.type === "column") {
       waiting.push(message);
@@ -118,7 +118,6 @@ export function live(element: HTMLElement, page: Page, store: Store, source: Sou
       show();
     } else if (message.type === "epoch")
       say(scores, `Epoch ${message.epoch}: ${[["training loss", message.loss], ["validation loss", message.val_loss], ["validation score", message.val_score]].flatMap(([name, value]) => (finite(value as number | null) ? [`${name} ${number(value as number)}`] : [])).join(", ") || "nothing finite"}`);
-    else if (message.type === "edited") edit?.changed(message);
     else if (message.type === "error") fail(message.message);
   }));
 
@@ -170,7 +169,6 @@ export function live(element: HTMLElement, page: Page, store: Store, source: Sou
     make("div", { class: "nw-frame" }, frame),
     said, spoken, scores, dropped,
   );
-  if (edit) element.append(edit.element);
   show();
   whole();
   leaving.resize(frame, whole);
