@@ -1,27 +1,20 @@
 """The live page in a real browser, beside a real training."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from app.serving import PATIENCE, recipe_file, served
+from views.browser import chromium
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = Path("/usr/bin/chromium")
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="there is no /usr/bin/chromium"),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    with chromium() as opened:
+        yield opened
 
 
 def test_columns_arrive_and_pause_step_and_edit_do_what_they_say(browser, tmp_path):
