@@ -5,7 +5,8 @@ forward pass, hand-written hooks and torchlens, alternated in one process.
 
 Every pass reads the same batches of the same untrained network without gradients. `hooks` is what one
 writes by hand: a forward hook on every layer that keeps the same four numbers of each input. torchlens
-(Apache-2.0, no dependency) is run as its documentation has it, from the folder that `--torchlens` names.
+(Apache-2.0, no dependency) is run as its documentation has it, from the folder that `--torchlens` names,
+after the others: it wraps torch's functions for good.
 Prints medians over pairs of the time over that of the plain pass. Targets: ours at most 1.5, and a fifth of
 torchlens'. `--large` instead shows the memory of 10,000 inputs through 100 layers.
 """
@@ -152,24 +153,27 @@ def seconds(action: Callable[[], Any], device: str) -> float:
     return time.perf_counter() - began
 
 
-def measure(name: str, pairs: int, device: str, peers: dict[str, Callable[..., Any]]) -> None:
+def measure(name: str, pairs: int, device: str, passes: dict[str, Callable[..., Any]]) -> dict[str, float]:
+    """Median seconds of each pass; prints the ratios to the plain one."""
     make, shape, size = NETWORKS[name]
     torch.manual_seed(0)
     network, inputs = make().eval().to(device), torch.randn(shape, device=device)
     batches: Batches = [(part, None, None) for part in inputs.split(size)]
-    passes = {"plain": plain, "ours": ours, "hooks": hooks, **peers}
+    passes = {"plain": plain, **passes}
     for run in passes.values():
         run(network, batches)
     times: dict[str, list[float]] = {key: [] for key in passes}
     for _ in range(pairs):
         for key, run in passes.items():
+            plain(network, batches)  # so that none finds the memory as another left it
             times[key].append(seconds(lambda r=run: r(network, batches), device))
     base = times["plain"]
     told = [f"plain {statistics.median(base) * 1e3:7.1f} ms"]
     for key in list(passes)[1:]:
         ratios = sorted(t / b for t, b in zip(times[key], base, strict=True))
         told.append(f"{key} {statistics.median(ratios):5.2f} [{ratios[0]:.2f}, {ratios[-1]:.2f}]")
-    print(f"{name:12} {len(ours(network, batches).spots):3} rows   {'   '.join(told)}", flush=True)
+    print(f"{name:12} {'   '.join(told)}", flush=True)
+    return {key: statistics.median(values) for key, values in times.items()}
 
 
 def large() -> None:
@@ -198,13 +202,13 @@ def main() -> None:
     if given.large:
         large()
         return
-    peers: dict[str, Callable[..., Any]] = {}
-    if given.torchlens:
+    names = [name for name in NETWORKS if given.only in (None, name)]
+    mine = {name: measure(name, given.pairs, given.device, {"ours": ours, "hooks": hooks}) for name in names}
+    if given.torchlens:  # last: it wraps torch's functions for good, which makes every other pass slower
         sys.path.insert(0, given.torchlens)
-        peers["torchlens"] = torchlens_pass
-    for name in NETWORKS:
-        if given.only in (None, name):
-            measure(name, given.pairs, given.device, peers)
+        for name in names:
+            peer = measure(name, given.pairs, given.device, {"torchlens": torchlens_pass})
+            print(f"{name:12} torchlens over ours {peer['torchlens'] / mine[name]['ours']:.1f}")
 
 
 if __name__ == "__main__":
