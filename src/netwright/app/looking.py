@@ -28,7 +28,6 @@ from netwright.recipe.weights import load_into
 from netwright.runs import Run, outputs_of
 from netwright.runs.batch import first_batch
 from netwright.values import (
-    Atlas,
     Comparison,
     Finding,
     Picked,
@@ -36,8 +35,8 @@ from netwright.values import (
     Where,
     compared,
     cost,
+    picked_of,
     sorted_by,
-    unit_look,
 )
 
 REPORTED = 300  # validation inputs in the report of an improvement
@@ -155,42 +154,6 @@ def _reopened(path: Path, picked: Mapping[str, str | int | None] | None) -> Look
     shown = picked_of(found, picked) if picked else Picked()
     name, run = str(about.get("name", path.stem)), str(about.get("run", ""))
     return LookResult(name, run, (), len(found.inputs), atlas=found, picked=shown)
-
-
-def picked_of(shown: Atlas | None, picked: Mapping[str, str | int | None]) -> Picked:
-    """What was named of an atlas, by number. Raises `UserError` for what is not in it."""
-    named = {name: value for name, value in picked.items() if value is not None}
-    if not named:
-        return Picked()
-    if shown is None:
-        raise UserError(f"look: --{next(iter(named))} shows a part of the atlas; say --inputs too")
-    found: dict[str, Any] = {}
-    for name in ("input", "versus"):
-        if name in named:
-            at = shown.inputs.index_of(named[name])
-            if at is None:
-                raise UserError(f"look: no input {named[name]!r}; there are {len(shown.inputs)}, from 0")
-            found[name] = at
-    if "layer" in named:
-        at = shown.row_index(str(named["layer"]))
-        if at is None:
-            some = ", ".join(row.title for row in shown.rows[:8])
-            raise UserError(f"look: no layer {named['layer']!r} in the atlas; there are {some}, …")
-        found["layer"] = at
-    if "value" in named and shown.now.grid(str(named["value"])) is None:
-        names = ", ".join(grid.name for grid in shown.now.grids)
-        raise UserError(f"look: no statistic {named['value']!r}; there are {names}")
-    if "versus" in found and "input" not in found:
-        raise UserError("look: --versus names the second of two inputs; say --input too")
-    if "unit" in named:
-        if "layer" not in found:
-            raise UserError("look: --unit is one of a layer's; say --layer too")
-        if unit_look(shown, found["layer"], int(named["unit"])) is None:
-            units = shown.units_of(found["layer"])
-            there = f"there are {units.of}, from 0" if units else "its units were not looked at"
-            raise UserError(f"look: no unit {named['unit']} in that layer; {there}")
-        found["unit"] = int(named["unit"])
-    return Picked(value=str(named["value"]) if "value" in named else None, **found)
 
 
 def _chosen(result: LookResult, where: Where | None, sort: str | None) -> LookResult:

@@ -117,9 +117,7 @@ class LookResult(_Shown, values.LookResult):
 
     def pick(self, **picked: str | int | None) -> LookResult:
         """The same, showing `input=` (and `versus=` another), `layer=` (and `unit=`), or `value=`."""
-        from netwright.app.looking import picked_of
-
-        return attrs.evolve(self, picked=picked_of(self._atlas(), picked))
+        return attrs.evolve(self, picked=values.picked_of(self._atlas(), picked))
 
     def outputs(self, layer: str) -> Any:
         """The outputs (N, ...) of a layer that was named in `raw`."""

@@ -30,6 +30,7 @@ from netwright.values.atlas_looks import (
     difference,
     input_look,
     layer_look,
+    picked_of,
     share_right,
     unit_look,
 )
@@ -165,6 +166,7 @@ __all__ = [
     "from_json",
     "input_look",
     "layer_look",
+    "picked_of",
     "share_right",
     "sorted_by",
     "to_json",
