@@ -75,6 +75,21 @@ def test_functions_called_in_forward_are_rows_in_execution_order():
     assert found.spots[1].kind == "relu" and found.spots[1].module is None
 
 
+def test_functions_go_by_the_name_that_torch_gives_them():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Identity()
+
+        def forward(self, x):
+            x = F.instance_norm(F.interpolate(self.layer(x), scale_factor=2))
+            x += x.clone()
+            return x
+
+    found, _ = seen(Named(), torch.randn(4, 2, 3, 3))
+    assert [spot.kind for spot in found.spots] == ["Identity", "interpolate", "instance_norm", "add"]
+
+
 def test_what_layers_do_inside_themselves_is_no_row_of_its_own():
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, dropout=0.0)
     found, _ = seen(nn.Sequential(layer), torch.randn(5, 3, 8))

@@ -161,7 +161,7 @@ class _Functions(TorchFunctionMode):
         if self._listener.between_layers and isinstance(result, Tensor):
             name = call_name(func)
             if name in TELLING and (name not in _SUMS or _of_two_results(args)):
-                self._listener.function(name.removeprefix("i"), args, result)
+                self._listener.function("add" if name in _SUMS else name, args, result)
         return result
 
 
