@@ -19,6 +19,8 @@ from netwright.atlas.columns import columns
 from netwright.atlas.details import details
 from netwright.atlas.features import Features, features_of
 from netwright.atlas.gradients import Goal, gradients
+from netwright.atlas.grids import belief_grids, gradient_grids, statistic_grids
+from netwright.atlas.maps import input_maps
 from netwright.atlas.patterns import Asked, patterns
 from netwright.atlas.units import UnitReader
 from netwright.recipe import Samples, Task, decisions, labels_of, tree_map
@@ -29,16 +31,13 @@ from netwright.values import (
     AtlasRow,
     Detail,
     Floats,
-    Grid,
     InputDetails,
-    InputMap,
     LayerLine,
     Moment,
     UserError,
 )
 
 Numbers = NDArray[np.float32]
-MAPS = 8  # rows whose inputs are laid out in two directions
 
 
 @frozen(eq=False)
@@ -109,12 +108,16 @@ def look_at(material: Material, wanted: Wanted = Wanted()) -> Looked:
     rows = _rows(seen, material.lines)
     keys = [(spot.name, spot.call) for spot in seen.spots]
     answers = _Answers.of(material, torch.cat(outputs), samples)
-    probes = _probed(material, seen, answers, wanted) if probed else None
-    grids = [*_statistic_grids(seen), *_belief_grids(probes)]
-    if wanted.gradients and material.goal is not None:
-        grids += _gradient_grids(material, keys, wanted.batch_size)
-    weighted = frozenset(n for n, spot in enumerate(seen.spots) if _has_weights(spot.module))
     features = features_of(seen) if probed else None
+    probes = _probed(material, seen, features, answers, wanted) if features is not None else None
+    grids = statistic_grids(seen)
+    if probes is not None:
+        grids += belief_grids(probes.beliefs, probes.reference, probes.classes)
+    if wanted.gradients and material.goal is not None:
+        batches = samples.batches(wanted.batch_size)
+        asked_of = gradients(network, batches, material.goal, seen.count, material.call)
+        grids += gradient_grids(*asked_of, keys, seen.count)
+    weighted = frozenset(n for n, spot in enumerate(seen.spots) if _has_weights(spot.module))
     depth = probes.depths if probes is not None else None
     named = answers.names is not None
     asked = Asked(
@@ -138,7 +141,7 @@ def look_at(material: Material, wanted: Wanted = Wanted()) -> Looked:
         moments=(Moment(wanted.label, tuple(grids)),),
         depths=tuple(int(d) for d in depth) if depth is not None else None,
         patterns=patterns(asked),
-        maps=_maps(features, weighted) if features is not None else (),
+        maps=input_maps(features, weighted) if features is not None else (),
         units=units.units(keys) if wanted.units else (),
         notes=_notes(material, seen, probes, wanted),
     )  # fmt: skip
@@ -318,10 +321,9 @@ class _Probed:
     classes: bool
 
 
-def _probed(material: Material, seen: Seen, answers: _Answers, wanted: Wanted) -> _Probed:
+def _probed(material: Material, seen: Seen, mine: Numbers, answers: _Answers, wanted: Wanted) -> _Probed:
     assert answers.labels is not None and material.task is not None
     classes = material.task.name != "regression"
-    mine = features_of(seen)
     if material.reference is None:
         there, known, own = mine, answers.labels, np.arange(seen.count)
     else:
@@ -340,104 +342,6 @@ def _probed(material: Material, seen: Seen, answers: _Answers, wanted: Wanted) -
     told = asking.ask(mine, answers.labels, there, known, own, classes=classes)
     depth = asking.depths(told.belief, answers.labels) if classes else None
     return _Probed(told, depth, len(known), classes)
-
-
-_MEANINGS = {
-    "norm": ("norm", "Euclidean norm of all values that the row holds for the input.", "sequential", "log"),
-    "mean": ("mean", "Mean of all values that the row holds for the input.", "diverging", "linear"),
-    "spread": ("spread", "Standard deviation of the values that the row holds.", "sequential", "log"),
-    "zeros": ("zeros", "Share of the values that are exactly 0.", "sequential", "linear"),
-    "saturated": (
-        "saturated",
-        "Share of a bounded activation's values within 2 % of its ends; nothing for other rows.",
-        "sequential",
-        "linear",
-    ),
-}  # fmt: skip
-
-
-def _grid(name: str, values: Numbers, label: str, meaning: str, kind: Any, scale: Any) -> Grid:
-    return Grid(name, label, meaning, floats(values), kind=kind, scale=scale)
-
-
-def _statistic_grids(seen: Seen) -> list[Grid]:
-    found = []
-    for name, (label, meaning, kind, scale) in _MEANINGS.items():
-        values = seen.numbers[name]
-        if name != "saturated" or np.isfinite(values).any():
-            found.append(_grid(name, values, label, meaning, kind, scale))
-    return found
-
-
-def _belief_grids(probes: _Probed | None) -> list[Grid]:
-    if probes is None:
-        return []
-    told, k = probes.beliefs, probes.beliefs.neighbours
-    by = f"the {k} nearest of {probes.reference} reference inputs at the row"
-    if not probes.classes:
-        meaning = f"Mean target of {by}."
-        found = [_grid("belief", told.belief, "belief", meaning, "diverging", "linear")]
-    else:
-        meaning = f"Class that most of {by} are of."
-        found = [
-            _grid("belief", told.belief, "belief", meaning, "category", "linear"),
-            _grid(
-                "support", told.support, "support", f"Share of {by} that are of the input's own class.",
-                "sequential", "linear",
-            ),
-            _grid(
-                "typicality", told.typicality, "typical of its class",
-                "Share of the class that lies at least as far from the middle of the class as the input does:"
-                " near 0 it is an outlier there.",
-                "sequential", "linear",
-            ),
-        ]  # fmt: skip
-    meaning = "Distance to the nearest reference input, over what 99 % of the reference keep to theirs."
-    return [*found, _grid("strangeness", told.strangeness, "strangeness", meaning, "sequential", "log")]
-
-
-def _gradient_grids(material: Material, keys: Sequence[tuple[str, int]], batch_size: int) -> list[Grid]:
-    assert material.goal is not None
-    count = len(material.samples)
-    batches = material.samples.batches(batch_size)
-    norms, masses = gradients(material.network, batches, material.goal, count, material.call)
-    missing = np.full(count, np.nan, dtype=np.float32)
-    norm = np.stack([norms.get(key, missing) for key in keys])
-    mass = np.stack([masses.get(key, missing) for key in keys])
-    return [
-        _grid(
-            "gradient", norm, "gradient", "Norm of the gradient of the input's own loss at the row's values.",
-            "sequential", "log",
-        ),
-        _grid(
-            "mass", mass, "attribution mass", "Sum of |value × gradient of the input's loss| over the row.",
-            "sequential", "log",
-        ),
-    ]  # fmt: skip
-
-
-def _maps(features: Numbers, weighted: frozenset[int]) -> tuple[InputMap, ...]:
-    """Principal components of what the inputs are, at some rows spread over the network."""
-    rows = sorted(weighted | {len(features) - 1})
-    chosen = {rows[int(k)] for k in np.linspace(0, len(rows) - 1, min(MAPS, len(rows))).round()}
-    found = []
-    for row in sorted(chosen):
-        values = features[row].astype(np.float64)
-        if len(values) < 3 or not np.isfinite(values).all():
-            continue
-        centred = values - values.mean(0)
-        left, size, _ = np.linalg.svd(centred, full_matrices=False)
-        total = float(np.square(size).sum())
-        if total <= 0 or len(size) < 2:
-            continue
-        x, y = left[:, 0] * size[0], left[:, 1] * size[1]
-        share = float(np.square(size[:2]).sum() / total)
-        found.append(InputMap(row, _numbers(x), _numbers(y), share))
-    return tuple(found)
-
-
-def _numbers(values: NDArray[np.float64]) -> tuple[float, ...]:
-    return tuple(float(f"{v:.5g}") for v in values)
 
 
 def _notes(material: Material, seen: Seen, probes: _Probed | None, wanted: Wanted) -> tuple[str, ...]:
