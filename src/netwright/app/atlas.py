@@ -218,9 +218,10 @@ def _samples_of(recipe: Recipe, asked: Asked) -> tuple[Samples, bool, tuple[str,
         part: Samples = getattr(parts, asked.inputs)
         some = _spread(part, asked.count)
         word = {"val": "validation", "train": "training"}[asked.inputs]
-        note = f"the atlas shows {len(some):,} of {len(part):,} {word} inputs, spread evenly"
+        which = "spread evenly" if part.shuffles else "those of the loader's first batch"
+        note = f"the atlas shows {len(some):,} of {len(part):,} {word} inputs, {which}"
         return some, True, (note,) if len(some) < len(part) else ()
-    inputs = _tensors(asked.inputs)
+    inputs = tensors(asked.inputs)
     count = next((len(t) for _, t in tree_tensors(inputs) if t.ndim), 0)
     if count == 0:
         raise UserError("look: the inputs hold no tensor with an axis of inputs")
@@ -261,12 +262,13 @@ def _spread(part: Samples, count: int) -> Samples:
     return TensorSamples(inputs, targets, ids, rows[: len(targets)])
 
 
-def _tensors(inputs: Any) -> Any:
-    if isinstance(inputs, Mapping):
-        return {k: _tensors(v) for k, v in inputs.items()}
-    if isinstance(inputs, (list, tuple)) and inputs and isinstance(inputs[0], (Tensor, np.ndarray)):
-        return tuple(_tensors(v) for v in inputs)
-    return inputs if isinstance(inputs, Tensor) else as_tensor(inputs, "inputs")
+def tensors(inputs: Any) -> Any:
+    """Arrays of NumPy as tensors, also in tuples, lists and dictionaries; the rest as it is."""
+    if isinstance(inputs, np.ndarray):
+        return as_tensor(inputs, "inputs")
+    if type(inputs) in (tuple, list):
+        return type(inputs)(tensors(value) for value in inputs)
+    return {k: tensors(v) for k, v in inputs.items()} if isinstance(inputs, Mapping) else inputs
 
 
 def _goal(recipe: Recipe) -> Callable[[Any, Tensor], Tensor]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -22,7 +21,6 @@ from netwright.app.work import device_for, journal_folder, opened
 from netwright.catalogue import Catalogue
 from netwright.journal import Journal
 from netwright.recipe import Recipe, tree_map, tree_tensors, user_code
-from netwright.recipe.samples import as_tensor
 from netwright.recipe.source import layer_lines
 from netwright.recipe.weights import load_into
 from netwright.runs import Run, outputs_of
@@ -106,28 +104,24 @@ def look(
     return attrs.evolve(result, picked=picked_of(result.atlas, picked)) if picked else result
 
 
-def look_at_runs(
-    after: tuple[Recipe, Run], before: tuple[Recipe, Run] | None, device: str
-) -> LookResult | None:
+def look_at_runs(after: tuple[Recipe, Run], before: tuple[Recipe, Run] | None, device: str) -> LookResult:
     """The listing and the atlas of a finished training over `REPORTED` validation inputs, beside the one
-    before it; `None` where the network is the user's own code that raises."""
+    before it. Raises `UserCodeError` for what the network raises."""
     recipe, run = after
-    try:
+    earlier: list[tuple[str, nn.Module]] = []
+    with user_code(recipe.display_name):
         network, places = recipe.build_with_places(run.seed)
         _fill(network, run)
         network.to(device)
         inputs = tree_map(lambda t: t.to(device), first_batch(recipe, run.seed)[0])
         found = atlas.read(network, inputs, places=places, clock=time.perf_counter)
-        asked = seeing.Asked("val", count=REPORTED)
-        earlier: list[tuple[str, nn.Module]] = []
         if before is not None:
             other = before[0].build(before[1].seed)
             _fill(other, before[1])
             earlier.append(("before", other))
         label = "after" if earlier else f"seed {run.seed}"
+        asked = seeing.Asked("val", count=REPORTED)
         seen = seeing.of_recipe(recipe, network, label, asked, found.lines, run.seed, device, earlier)
-    except Exception:  # the report has its numbers without the picture; look says what the network raises
-        return None
     return LookResult(
         recipe.display_name, label, found.lines, atlas.samples_in(inputs), notes=seen.notes,
         modules=found.modules, total=cost(found.lines), atlas=seen.atlas,
@@ -259,7 +253,7 @@ def _of_network(network: nn.Module, inputs: Any, asked: seeing.Asked) -> LookRes
     if any(p.is_meta for p in network.parameters()):
         raise UserError(f"look: {name} is on the meta device and holds no numbers; give it weights first")
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    inputs = _moved(_tensors(inputs), device)
+    inputs = _moved(seeing.tensors(inputs), device)
     if any(t.ndim and not len(t) for _, t in tree_tensors(inputs)):
         raise UserError("look: the batch is empty; give one sample at least")
     with user_code(name):
@@ -276,15 +270,6 @@ def _moved(inputs: Any, device: torch.device) -> Any:
         whole: Any = inputs  # its `to` is typed as a tensor's with a dtype
         return whole.to(device)
     return tree_map(lambda t: t.to(device), inputs)
-
-
-def _tensors(inputs: Any) -> Any:
-    """Arrays of NumPy as tensors, the rest as it is."""
-    if isinstance(inputs, np.ndarray):
-        return as_tensor(inputs, "inputs")
-    if type(inputs) in (tuple, list):
-        return type(inputs)(_tensors(value) for value in inputs)
-    return {k: _tensors(v) for k, v in inputs.items()} if isinstance(inputs, Mapping) else inputs
 
 
 def _weights_of(

@@ -27,7 +27,7 @@ from netwright.recipe import Recipe, user_code
 from netwright.recipe.changes import changes_of
 from netwright.runs import Evidence, Run
 from netwright.runs.watch import Trace
-from netwright.values import Budget, Finding, Spent, UserError, to_json
+from netwright.values import Budget, Finding, Spent, UserCodeError, UserError, to_json
 
 SHORTEST, LONGEST = Budget(60, "seconds"), Budget(600, "seconds")  # of a diagnosis without a budget
 
@@ -123,8 +123,11 @@ def _improve_result(
         first = max(found.before, key=lambda r: r.scores["val"]) if found.before else None
         compared = found.after is not found.before and first is not None and first.weights is not None
         before = (recipe, first) if compared and first is not None else None
-        look = look_at_runs((found.improved, best), before, work.tools.device)
-    result = attrs.evolve(result, look=look)
+        try:
+            look = look_at_runs((found.improved, best), before, work.tools.device)
+        except (UserError, UserCodeError) as raised:  # the numbers stand without the picture
+            notes.append(f"the layers are not in the report: {raised}")
+    result = attrs.evolve(result, look=look, notes=tuple(notes))
     report = write_report(work.folder, result, listed)
     return attrs.evolve(result, report=report)
 
