@@ -1,9 +1,9 @@
-"""How checks, ideas and kinds of edit are declared and found.
+"""How checks, ideas, kinds of edit and targets of ports are declared and found.
 
 A decorator marks a function; nothing is registered while a module is imported. `Catalogue.collect` finds the
 marked functions in the packages named by entry points (`netwright.checks`, `netwright.ideas`,
-`netwright.edits`; our own rooms are declared in the same way as anybody else's) and in the files that a user
-names.
+`netwright.edits`, `netwright.targets`; our own rooms are declared in the same way as anybody else's) and in
+the files that a user names.
 """
 
 from __future__ import annotations
@@ -95,6 +95,30 @@ class EditKind:
     function: Callable[..., Any] = field(repr=False)
 
 
+@frozen
+class Target:
+    """A technology that networks are ported to.
+
+    `function(source)` writes the network into `source.folder` and returns its files, the main one first;
+    `open(files, program)` makes them ready to run. `needs` are the modules that must be there, `extra` is what
+    installs them. `source` says what it is made from: the program, or the same network in ONNX. With
+    `batch="one"` its files take one input at a time. Where `taps` are free one run reads every layer; where
+    they are dear every set of layers takes a port of its own. `limits(program)` yields, before anything is
+    made, what of a program does not fit, as `netwright.values.Limit`.
+    """
+
+    id: str
+    title: str
+    needs: tuple[str, ...]
+    extra: str
+    source: Literal["program", "onnx"]
+    batch: Literal["any", "one"]
+    taps: Literal["free", "dear"]
+    function: Callable[..., Any] = field(repr=False)
+    open: Callable[..., Any] | None = field(default=None, repr=False)
+    limits: Callable[..., Iterable[Any]] | None = field(default=None, repr=False)
+
+
 def check(
     id: str,
     *,
@@ -148,13 +172,40 @@ def edit(id: str, *, on: EditedPart) -> Callable[[Any], Any]:
     return mark
 
 
+def target(
+    id: str,
+    title: str,
+    *,
+    needs: Iterable[str] = (),
+    extra: str = "ports",
+    source: Literal["program", "onnx"] = "program",
+    batch: Literal["any", "one"] = "any",
+    taps: Literal["free", "dear"] = "dear",
+    open: Callable[..., Any] | None = None,
+    limits: Callable[..., Iterable[Any]] | None = None,
+) -> Callable[[Any], Any]:
+    """Declare a technology that networks are ported to; see `Target`. Without `open` its ports are built and
+    not run."""
+
+    def mark(function: Callable[..., Any]) -> Callable[..., Any]:
+        entry = Target(id, title, tuple(needs), extra, source, batch, taps, function, open, limits)
+        setattr(function, _MARK, entry)
+        return function
+
+    return mark
+
+
+Entry = Check | Idea | EditKind | Target
+
+
 @frozen
 class Catalogue:
-    """What is declared: checks, ideas and kinds of edit by id."""
+    """What is declared: checks, ideas, kinds of edit and targets by id."""
 
     checks: Mapping[str, Check]
     ideas: Mapping[str, Idea]
     edits: Mapping[str, EditKind]
+    targets: Mapping[str, Target]
 
     @staticmethod
     def collect(modules: Iterable[ModuleType] = ()) -> Catalogue:
@@ -162,7 +213,8 @@ class Catalogue:
         checks: dict[str, Check] = {}
         ideas: dict[str, Idea] = {}
         edits: dict[str, EditKind] = {}
-        tables = ((Check, checks), (Idea, ideas), (EditKind, edits))
+        targets: dict[str, Target] = {}
+        tables = ((Check, checks), (Idea, ideas), (EditKind, edits), (Target, targets))
         for entry in (*_installed(), *(e for module in modules for e in entries_of(module))):
             table: dict[str, Any] = next(table for kind, table in tables if isinstance(entry, kind))
             if entry.id in table and table[entry.id].function is not entry.function:
@@ -171,23 +223,22 @@ class Catalogue:
                     " twice; give it another id"
                 )
             table[entry.id] = entry
-        return Catalogue(checks, ideas, edits)
+        return Catalogue(checks, ideas, edits, targets)
 
 
-def entries_of(module: ModuleType) -> Iterator[Check | Idea | EditKind]:
+def entries_of(module: ModuleType) -> Iterator[Entry]:
     """The entries that a module itself declares, in the order of its source."""
     for value in vars(module).values():
         entry = getattr(value, _MARK, None)
-        if isinstance(entry, (Check, Idea, EditKind)) and value.__module__ == module.__name__:
+        if isinstance(entry, Entry) and value.__module__ == module.__name__:
             yield entry
 
 
 @functools.cache
-def _installed() -> tuple[Check | Idea | EditKind, ...]:
-    entries: list[Check | Idea | EditKind] = []
-    names = {
-        e.value for group in ("checks", "ideas", "edits") for e in entry_points(group=f"netwright.{group}")
-    }
+def _installed() -> tuple[Entry, ...]:
+    entries: list[Entry] = []
+    groups = ("checks", "ideas", "edits", "targets")
+    names = {e.value for group in groups for e in entry_points(group=f"netwright.{group}")}
     for name in sorted(names):
         module = importlib.import_module(name)
         entries.extend(entries_of(module))

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.export.graph_signature import InputKind, OutputKind, OutputSpec, TensorArgument
 from torch.utils import _pytree as pytree
 
+from netwright.ports.names import identifier
 from netwright.recipe.edits import leaves
 from netwright.recipe.source import Birthplace, is_ours, shown
 from netwright.runs import outputs_of
@@ -55,7 +56,8 @@ class Program:
     """The operators of a network, in the order they run in.
 
     `inputs` and `outputs` are names of nodes, in the order of the flattened arguments and results; `answer`
-    is the output that decisions are read from; `any_batch` says whether the inputs' first axis is free.
+    is the output that decisions are read from; `any_batch` says whether the inputs' first axis is free. `taps` are
+    the outputs that are there to read a layer by, by the layer's name.
     """
 
     exported: torch.export.ExportedProgram
@@ -64,6 +66,7 @@ class Program:
     outputs: tuple[str, ...]
     answer: int
     any_batch: bool
+    taps: Mapping[str, int] = attrs.field(factory=dict)
 
     @staticmethod
     def of(
@@ -94,7 +97,7 @@ class Program:
         return Program(
             exported,
             tuple(_layers(exported, network, places or {})),
-            tuple(signature.user_inputs),
+            tuple(str(name) for name in signature.user_inputs),
             tuple(str(name) for name in signature.user_outputs),
             answer,
             free,
@@ -128,24 +131,20 @@ class Program:
         return {names[node.name]: found for node, found in known.items() if node.name in names}
 
     def tapped(self, names: Sequence[str]) -> Program:
-        """The same program that returns, after its own outputs, what the layers of these names give."""
+        """The same program that also returns what the layers of these names give; `taps` says as which
+        output."""
         nodes = [self.layer(name).node for name in names]
         program = self.exported
         module = torch.fx.GraphModule(program.graph_module, copy.deepcopy(program.graph))
         by_name = {node.name: node for node in module.graph.nodes}
         output = next(node for node in module.graph.nodes if node.op == "output")
         before = tuple(output.args[0])
-        # A layer that is already an output is returned through a copy: one name, one output.
-        added: list[torch.fx.Node] = []
-        with module.graph.inserting_before(output):
-            for name in nodes:
-                node = by_name[name]
-                if any(node is one for one in (*before, *added)):
-                    copied = module.graph.call_function(torch.ops.aten.clone.default, (node,))
-                    copied.meta.update(node.meta)
-                    node = copied
-                added.append(node)
-        output.args = (before + tuple(added),)
+        results = [*before]
+        for name in nodes:
+            if by_name[name] not in results:
+                results.append(by_name[name])
+        added = results[len(before) :]
+        output.args = (tuple(results),)
         module.recompile()
         specs = [*program.graph_signature.output_specs]
         specs += [OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(node.name), None) for node in added]
@@ -168,12 +167,12 @@ class Program:
             program.constants,
             verifiers=[program.verifier],
         )
-        return attrs.evolve(
-            self, exported=exported, outputs=self.outputs + tuple(node.name for node in added)
-        )
+        outputs = self.outputs + tuple(node.name for node in added)
+        taps = {name: results.index(by_name[node]) for name, node in zip(names, nodes, strict=True)}
+        return attrs.evolve(self, exported=exported, outputs=outputs, taps=taps)
 
     def read(self, inputs: Sequence[Tensor], names: Iterable[str]) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """The outputs for `inputs`, flattened, and what the layers of these names give, as PyTorch runs it."""
+        """The outputs for `inputs`, flattened, and what the layers of these names give, in PyTorch."""
         nodes = {layer.node: layer.name for layer in self.layers}
         wanted = set(names)
         reader = _Reader(self.exported.graph_module, {n: name for n, name in nodes.items() if name in wanted})
@@ -188,15 +187,16 @@ class Program:
             if spec.kind is InputKind.USER_INPUT:
                 constant = getattr(spec.arg, "value", None)
                 arguments.append(next(given) if isinstance(spec.arg, TensorArgument) else constant)
-            elif spec.target in program.state_dict:
-                arguments.append(program.state_dict[spec.target])
             else:
-                arguments.append(program.constants[spec.target])
+                name = str(spec.target)
+                held = program.state_dict if name in program.state_dict else program.constants
+                arguments.append(held[name])
         return arguments
 
     def module(self) -> nn.Module:
-        """The program as a module that can be called, traced and exported again."""
-        return self.exported.module(check_guards=False)
+        """The program as a plain module that takes flattened inputs, returns a tuple of outputs, and can be
+        traced and exported again. Each of its calls lies in a module of its own, named by the layer."""
+        return _plain(self)
 
     def save(self, path: Path) -> None:
         torch.export.save(self.exported, path)
@@ -215,6 +215,68 @@ def _with(value: Any, **changes: Any) -> Any:
     for name, to in changes.items():
         setattr(changed, name, to)
     return changed
+
+
+def _plain(program: Program) -> nn.Module:
+    exported = program.exported
+    held: dict[str, Any] = {}
+    for spec in exported.graph_signature.input_specs:
+        if spec.kind is not InputKind.USER_INPUT:
+            name = str(spec.target)
+            value = exported.state_dict.get(name, exported.constants.get(name))
+            held[spec.arg.name] = value.detach() if isinstance(value, Tensor) else value
+    names = {layer.node: identifier(layer.name) for layer in program.layers}
+    root, graph = nn.Module(), torch.fx.Graph()
+    new: dict[torch.fx.Node, Any] = {}
+    for node in exported.graph.nodes:
+        if node.op == "placeholder":
+            if node.name in program.inputs:
+                new[node] = graph.placeholder(node.name)
+        elif node.op == "output":
+            graph.output(tuple(torch.fx.node.map_arg(node.args[0], lambda n: new[n])))
+        elif node.op == "get_attr":
+            raise UserError(f"port: {node.target} is a graph of its own (control flow), which is not ported")
+        else:
+            weights = {n: held[n.name] for n in node.all_input_nodes if n.name in held}
+            given = [n for n in node.all_input_nodes if n.name not in held]
+            if node.name in names or weights:
+                step = _Step(node, given, weights)
+                name = names.get(node.name, identifier(node.name))
+                root.add_module(name, step)
+                new[node] = graph.call_module(name, tuple(new[n] for n in given))
+            else:
+                new[node] = _call(graph, node, new)
+    module = torch.fx.GraphModule(root, graph)
+    return module.eval()
+
+
+def _call(graph: torch.fx.Graph, node: torch.fx.Node, new: Mapping[torch.fx.Node, Any]) -> Any:
+    arguments = torch.fx.node.map_arg(node.args, lambda n: new[n])
+    named = torch.fx.node.map_arg(node.kwargs, lambda n: new[n])
+    if node.target is torch.ops.aten.sym_size.int:  # a tracer follows a tensor's own size, not the operator
+        return graph.call_method("size", tuple(arguments))
+    return graph.call_function(node.target, arguments, named)
+
+
+class _Step(nn.Module):
+    """One call of a program with its weights."""
+
+    def __init__(
+        self, node: torch.fx.Node, given: Sequence[torch.fx.Node], weights: Mapping[torch.fx.Node, Any]
+    ) -> None:
+        super().__init__()
+        graph, new = torch.fx.Graph(), dict[torch.fx.Node, Any]()
+        root = nn.Module()
+        for source in given:
+            new[source] = graph.placeholder(source.name)
+        for number, (source, value) in enumerate(weights.items()):
+            root.register_buffer(f"weight{number}", value)
+            new[source] = graph.get_attr(f"weight{number}")
+        graph.output(_call(graph, node, new))
+        self.call = torch.fx.GraphModule(root, graph)
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.call(*inputs)
 
 
 class _Reader(torch.fx.Interpreter):

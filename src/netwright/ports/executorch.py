@@ -1,0 +1,49 @@
+"""ExecuTorch: PyTorch's own runtime for phones and embedded devices.
+
+Source: https://docs.pytorch.org/executorch/stable/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netwright.catalogue import target
+
+if TYPE_CHECKING:
+    from netwright.ports.program import Program
+    from netwright.ports.running import Arrays, Source
+
+
+class Method:
+    """The method `forward` of an ExecuTorch program."""
+
+    taps: tuple[str, ...] = ()
+
+    def __init__(self, files: tuple[Path, ...], about: Program) -> None:
+        from executorch.runtime import Runtime
+
+        self._program: Any = Runtime.get().load_program(str(files[0]))
+        self._method: Any = self._program.load_method("forward")
+
+    def run(self, inputs: Sequence[np.ndarray], taps: Sequence[str]) -> tuple[Arrays, dict[str, np.ndarray]]:
+        import torch
+
+        outputs = self._method.execute(tuple(torch.from_numpy(i) for i in inputs))
+        return [o.detach().clone().numpy() for o in outputs], {}
+
+
+@target("executorch", "ExecuTorch", needs=("executorch",), batch="one", taps="dear", open=Method)
+def executorch(source: Source) -> Path:
+    """The network as an ExecuTorch program, computed by XNNPACK where that has an operator and by ExecuTorch's
+    portable kernels elsewhere."""
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    file = source.folder / "network.pte"
+    lowered = to_edge_transform_and_lower(source.program.exported, partitioner=[XnnpackPartitioner()])
+    file.write_bytes(lowered.to_executorch().buffer)
+    return file

@@ -1,0 +1,58 @@
+"""LiteRT for microcontrollers: the same file as LiteRT's, interpreted without an operating system.
+
+Source: https://ai.google.dev/edge/litert/microcontrollers/overview
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netwright.catalogue import target
+from netwright.ports.litert import litert, signature_of
+
+if TYPE_CHECKING:
+    from netwright.ports.program import Program
+    from netwright.ports.running import Arrays, Source
+
+ARENA = 256 * 1024 * 1024  # bytes lent to the interpreter; a device has as much as `arena_of` says it needs
+
+
+class MicroInterpreter:
+    """A LiteRT file in the interpreter for microcontrollers. It knows nothing between its inputs and its
+    outputs."""
+
+    taps: tuple[str, ...] = ()
+
+    def __init__(self, files: tuple[Path, ...], about: Program) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+        from tflite_micro.python.tflite_micro import runtime
+
+        # The order of inputs and outputs is read by LiteRT, of the same file.
+        native: Any = Interpreter(str(files[0]))
+        takes, gives = signature_of(native)
+        self._takes = [([d["index"] for d in native.get_input_details()].index(i), kind) for i, kind in takes]
+        self._gives = [[d["index"] for d in native.get_output_details()].index(i) for i in gives]
+        self._native: Any = runtime.Interpreter.from_file(str(files[0]), arena_size=ARENA)
+
+    def run(self, inputs: Sequence[np.ndarray], taps: Sequence[str]) -> tuple[Arrays, dict[str, np.ndarray]]:
+        for (index, kind), array in zip(self._takes, inputs, strict=True):
+            self._native.set_input(np.ascontiguousarray(array.astype(kind, copy=False)), index)
+        self._native.invoke()
+        return [np.array(self._native.get_output(index)) for index in self._gives], {}
+
+
+@target(
+    "litert-micro",
+    "LiteRT for microcontrollers",
+    needs=("litert_torch", "ai_edge_litert", "tflite_micro"),
+    batch="one",
+    taps="dear",
+    open=MicroInterpreter,
+)
+def litert_micro(source: Source) -> Path:
+    """The network as one .tflite file, which a microcontroller holds as an array."""
+    return litert(source)

@@ -1,0 +1,118 @@
+"""PyTorch to ONNX by torch.onnx, with every layer's result under the layer's own name, so that whatever reads
+the file later (OpenVINO, MNN, TensorRT) can be asked for it.
+
+Source: https://docs.pytorch.org/docs/stable/onnx.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netwright.catalogue import target
+
+if TYPE_CHECKING:
+    from netwright.ports.program import Program
+    from netwright.ports.running import Arrays, Source
+
+LARGEST = 1_500_000_000  # bytes of weights in the file itself; a protobuf message ends at 2 GB
+
+
+class Session:
+    """An ONNX file in ONNX Runtime, on the CPU."""
+
+    def __init__(self, files: tuple[Path, ...], about: Program) -> None:
+        import onnx
+
+        self._file = files[0]
+        model = onnx.load(self._file, load_external_data=False)
+        made = {value for node in model.graph.node for value in node.output}
+        self.taps = tuple(layer.name for layer in about.layers if layer.name in made)
+        self._inputs = [value.name for value in model.graph.input]
+        self._outputs = [value.name for value in model.graph.output]
+        self._sessions: dict[tuple[str, ...], Any] = {}
+
+    def run(self, inputs: Sequence[np.ndarray], taps: Sequence[str]) -> tuple[Arrays, dict[str, np.ndarray]]:
+        session = self._session(tuple(t for t in taps if t not in self._outputs))
+        fed = dict(zip(self._inputs, inputs, strict=False))
+        results = session.run(None, fed)
+        found = dict(zip((value.name for value in session.get_outputs()), results, strict=True))
+        return [found[name] for name in self._outputs], {name: found[name] for name in taps}
+
+    def _session(self, taps: tuple[str, ...]) -> Any:
+        if taps not in self._sessions:
+            self._sessions.clear()  # one at a time: each holds the weights
+            self._sessions[taps] = session_of(self._file, taps)
+        return self._sessions[taps]
+
+
+def session_of(file: Path, taps: Sequence[str] = ()) -> Any:
+    """ONNX Runtime's session of a file, the values of these names among its outputs."""
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if not taps:
+        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    model = onnx.load(file, load_external_data=False)
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in taps)
+    tapped = file.with_name(f".{file.name}")  # beside it, where its external data are
+    try:
+        onnx.save(model, tapped)
+        return onnxruntime.InferenceSession(str(tapped), options, providers=["CPUExecutionProvider"])
+    finally:
+        tapped.unlink(missing_ok=True)
+
+
+@target(
+    "onnx",
+    "ONNX, run by ONNX Runtime",
+    needs=("onnx", "onnxscript", "onnxruntime"),
+    taps="free",
+    open=Session,
+)
+def onnx(source: Source) -> Path:
+    """The network as one ONNX file, weights inside unless they are too large for it."""
+    import torch
+
+    program, file = source.program, source.folder / "network.onnx"
+    made = torch.onnx.export(program.exported, (), dynamo=True, verbose=False, optimize=False)
+    assert made is not None
+    _name_values(made, program)
+    made.optimize()
+    size = sum(t.numel() * t.element_size() for t in program.exported.state_dict.values())
+    made.save(str(file), external_data=size > LARGEST)
+    return file
+
+
+def _name_values(made: Any, program: Program) -> None:
+    """Give every layer's result the layer's name. The exporter takes operators apart; each of its nodes knows
+    the node that it came from, and the last one that came from a layer's node is that layer's result."""
+    names = {layer.node: layer.name for layer in program.layers}
+    last: dict[str, str] = {}
+    for node in made.exported_program.graph.nodes:
+        if node.op == "call_function":
+            for origin in _origins(node):
+                if origin in names:
+                    last[names[origin]] = node.name
+                    break
+    taken = {value.name for value in made.model.graph.initializers.values()}
+    taken |= {value.name for value in made.model.graph.inputs}
+    values = {value.name: value for node in made.model.graph for value in node.outputs}
+    for layer, node in last.items():
+        value = values.get(node)
+        if value is not None and layer not in taken:
+            value.name = layer
+
+
+def _origins(node: Any) -> list[str]:
+    """The names of what a node was made from, the node itself first."""
+    found, at = [node.name], node.meta.get("from_node") or []
+    while at:
+        found.append(at[-1].name)
+        at = at[-1].from_node or []
+    return found

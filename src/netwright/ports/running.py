@@ -1,0 +1,58 @@
+"""What every technology gives and takes: the material of a port, and a ported network that is ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from attrs import frozen
+
+from netwright.ports.program import Program
+
+Arrays = list[np.ndarray]
+
+
+@frozen(eq=False)
+class Source:
+    """What a port is made from: the program, the folder to write into, and the same network in ONNX where the
+    target asked for it."""
+
+    program: Program
+    folder: Path
+    onnx: Path | None = None
+
+    @property
+    def example(self) -> tuple[Any, ...]:
+        """Inputs of the right shapes and types, flattened."""
+        return example_inputs(self.program)
+
+
+class Running(Protocol):
+    """A ported network that is ready to run. `taps` are the layers whose results can be read."""
+
+    @property
+    def taps(self) -> tuple[str, ...]: ...
+
+    def run(self, inputs: Sequence[np.ndarray], taps: Sequence[str]) -> tuple[Arrays, dict[str, np.ndarray]]:
+        """The outputs, in the program's order and layout, and what the layers of these names give."""
+        ...
+
+
+def example_inputs(program: Program) -> tuple[Any, ...]:
+    from torch.utils import _pytree as pytree
+
+    arguments = program.exported.example_inputs
+    return tuple(pytree.tree_leaves(arguments))
+
+
+class Unsupported(Exception):
+    """A network does not fit a technology; `layer` is the first that does not, where it is known."""
+
+    def __init__(self, reason: str, layer: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.layer = reason, layer
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Unsupported, (self.reason, self.layer)
