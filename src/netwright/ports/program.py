@@ -56,8 +56,8 @@ class Program:
     """The operators of a network, in the order they run in.
 
     `inputs` and `outputs` are names of nodes, in the order of the flattened arguments and results; `answer`
-    is the output that decisions are read from; `any_batch` says whether the inputs' first axis is free. `taps` are
-    the outputs that are there to read a layer by, by the layer's name.
+    is the output that decisions are read from; `any_batch` says whether the inputs' first axis is free.
+    `taps` are the outputs that are there to read a layer by, by the layer's name.
     """
 
     exported: torch.export.ExportedProgram
@@ -130,23 +130,25 @@ class Program:
             known[node] = frozenset(found)
         return {names[node.name]: found for node, found in known.items() if node.name in names}
 
-    def tapped(self, names: Sequence[str]) -> Program:
-        """The same program that also returns what the layers of these names give; `taps` says as which
-        output."""
+    def tapped(self, names: Sequence[str], *, only: bool = False) -> Program:
+        """The same program that also returns what the layers of these names give, or that returns nothing
+        else and ends there where `only` is set; `taps` says as which output."""
         nodes = [self.layer(name).node for name in names]
         program = self.exported
         module = torch.fx.GraphModule(program.graph_module, copy.deepcopy(program.graph))
         by_name = {node.name: node for node in module.graph.nodes}
         output = next(node for node in module.graph.nodes if node.op == "output")
-        before = tuple(output.args[0])
+        before = () if only else tuple(output.args[0])
         results = [*before]
         for name in nodes:
             if by_name[name] not in results:
                 results.append(by_name[name])
         added = results[len(before) :]
         output.args = (tuple(results),)
+        if only:
+            module.graph.eliminate_dead_code()
         module.recompile()
-        specs = [*program.graph_signature.output_specs]
+        specs = [] if only else [*program.graph_signature.output_specs]
         specs += [OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(node.name), None) for node in added]
         signature = _with(program.graph_signature, output_specs=specs)
         count = sum(spec.kind is OutputKind.USER_OUTPUT for spec in specs)
@@ -167,9 +169,10 @@ class Program:
             program.constants,
             verifiers=[program.verifier],
         )
-        outputs = self.outputs + tuple(node.name for node in added)
+        outputs = tuple(node.name for node in results)
         taps = {name: results.index(by_name[node]) for name, node in zip(names, nodes, strict=True)}
-        return attrs.evolve(self, exported=exported, outputs=outputs, taps=taps)
+        answer = 0 if only else self.answer
+        return attrs.evolve(self, exported=exported, outputs=outputs, answer=answer, taps=taps)
 
     def read(self, inputs: Sequence[Tensor], names: Iterable[str]) -> tuple[list[Tensor], dict[str, Tensor]]:
         """The outputs for `inputs`, flattened, and what the layers of these names give, in PyTorch."""

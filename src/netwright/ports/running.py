@@ -1,4 +1,5 @@
-"""What every technology gives and takes: the material of a port, and a ported network that is ready to run."""
+"""What every technology gives and takes: the material of a port, and a ported network that is ready to
+run."""
 
 from __future__ import annotations
 

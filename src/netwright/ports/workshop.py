@@ -39,7 +39,7 @@ class Workshop:
         self, target: Target, log: Path, *, threads: int | None = None, longest: float = LONGEST
     ) -> None:
         self.target, self.log = target, log
-        self._threads, self._longest = threads, longest
+        self.threads, self._longest = threads or _cores(), longest
         self._process: Any = None
         self._pipe: Any = None
 
@@ -108,7 +108,7 @@ class Workshop:
         self._pipe, theirs = context.Pipe()
         module = self.target.function.__module__
         self._process = context.Process(
-            target=_work, args=(theirs, module, self.target.id, str(self.log), self._threads), daemon=True
+            target=_work, args=(theirs, module, self.target.id, str(self.log), self.threads), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -129,10 +129,14 @@ class Workshop:
         self._process = None
 
 
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 _START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
-def _work(pipe: Any, module: str, id: str, log: str, threads: int | None) -> None:
+def _work(pipe: Any, module: str, id: str, log: str, threads: int) -> None:
     """The process of one technology: answers what it is asked until it is asked nothing."""
     import warnings
 
@@ -145,7 +149,9 @@ def _work(pipe: Any, module: str, id: str, log: str, threads: int | None) -> Non
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     warnings.simplefilter("ignore")
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    if hasattr(os, "sched_setaffinity"):  # every runtime counts the cores that it may use
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    torch.set_num_threads(threads)
     found = entries_of(importlib.import_module(module))
     target = next(entry for entry in found if isinstance(entry, Target) and entry.id == id)
     bench = _Bench(target)
