@@ -21,7 +21,7 @@ from netwright.ports.differences import likely_of, met_by
 from netwright.ports.original import Original, batch_for
 from netwright.ports.parity import TOLERANCES, Agreement, first_to_diverge
 from netwright.ports.program import Program
-from netwright.ports.running import Unsupported
+from netwright.ports.running import NothingRuns, Unsupported
 from netwright.ports.workshop import Died, Workshop, here
 from netwright.values import (
     Divergence,
@@ -36,6 +36,7 @@ from netwright.values import (
 
 Event = TargetStarted | TargetEnded
 Failed = (Unsupported, UserError, Died)
+KEPT = 128  # inputs that go along to a port that calibrates, or that proves itself elsewhere
 
 
 @frozen
@@ -111,6 +112,8 @@ def _one(yard: _Yard, target: Target) -> Generator[Event, None, TargetPort]:
         try:
             taps = workshop.open(files, yard.about(target))
             compared = yard.compare_outputs(workshop)
+        except NothingRuns as raised:
+            return attrs.evolve(made, reason=str(raised))
         except Failed as raised:
             return attrs.evolve(made, status="unsupported", reason=str(raised))
         found = attrs.evolve(made, **compared)
@@ -201,9 +204,18 @@ class _Yard:
         program.save(saved)
         try:
             onnx = self._as_onnx(program, saved) if workshop.target.source == "onnx" else None
-            return workshop.build(program.about(), saved, folder, onnx)
+            return workshop.build(program.about(), saved, folder, onnx, self._inputs())
         finally:
             saved.unlink(missing_ok=True)
+
+    def _inputs(self) -> Path:
+        """The user's inputs in a file, by the names of the program's inputs."""
+        file = self.scratch / "inputs.npz"
+        if not file.exists():
+            names = self._programs["any"].inputs
+            arrays = self.original.flat(0, min(self.count, KEPT))
+            np.savez(file, **dict(zip(names, arrays, strict=True)))
+        return file
 
     def _as_onnx(self, program: Program, saved: Path) -> Path:
         """The program in ONNX, made once where it is the whole network."""
@@ -218,7 +230,7 @@ class _Yard:
             return made
         with Workshop(self.maker, self.scratch / "onnx.log") as workshop:
             try:
-                made = workshop.build(program.about(), saved, folder, None)[0]
+                made = workshop.build(program.about(), saved, folder)[0]
             except (Unsupported, UserError) as raised:
                 if whole:
                     self._onnx["whole"] = raised

@@ -17,12 +17,21 @@ Arrays = list[np.ndarray]
 
 @frozen(eq=False)
 class Source:
-    """What a port is made from: the program, the folder to write into, and the same network in ONNX where the
-    target asked for it."""
+    """What a port is made from: the program, the folder to write into, the same network in ONNX where the
+    target asked for it, and a file of the user's inputs."""
 
     program: Program
     folder: Path
     onnx: Path | None = None
+    kept: Path | None = None
+
+    def inputs(self) -> list[np.ndarray]:
+        """The user's inputs that came along, N of them, in the order of the program's inputs; for calibration
+        and for proofs that travel."""
+        if self.kept is None:
+            return [t.numpy() for t in self.example]
+        with np.load(self.kept, allow_pickle=False) as saved:
+            return [saved[name] for name in self.program.inputs]
 
     @property
     def example(self) -> tuple[Any, ...]:
@@ -57,3 +66,10 @@ class Unsupported(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Unsupported, (self.reason, self.layer)
+
+
+class NothingRuns(Unsupported):
+    """A port is made and cannot be run on this machine."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NothingRuns, (self.reason, self.layer)

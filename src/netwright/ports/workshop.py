@@ -49,9 +49,12 @@ class Workshop:
     def __exit__(self, *raised: Any) -> None:
         self.close()
 
-    def build(self, about: Program, program: Path, folder: Path, onnx: Path | None) -> tuple[Path, ...]:
-        """Make the port of the program saved at `program`. Raises `Unsupported`, `UserError` and `Died`."""
-        return self._ask("build", about, program, folder, onnx)
+    def build(
+        self, about: Program, program: Path, folder: Path, onnx: Path | None = None, kept: Path | None = None
+    ) -> tuple[Path, ...]:
+        """Make the port of the program saved at `program`; `kept` holds inputs of the user's. Raises
+        `Unsupported`, `UserError` and `Died`."""
+        return self._ask("build", about, program, folder, onnx, kept)
 
     def open(self, files: tuple[Path, ...], about: Program) -> tuple[str, ...]:
         """Make a port ready to run; the layers whose results can be read."""
@@ -189,9 +192,11 @@ class _Bench:
         self._target = target
         self._running: Running | None = None
 
-    def build(self, about: Program, program: Path, folder: Path, onnx: Path | None) -> tuple[Path, ...]:
+    def build(
+        self, about: Program, program: Path, folder: Path, onnx: Path | None, kept: Path | None
+    ) -> tuple[Path, ...]:
         folder.mkdir(parents=True, exist_ok=True)
-        made = self._target.function(Source(about.loaded(program), folder, onnx))
+        made = self._target.function(Source(about.loaded(program), folder, onnx, kept))
         return tuple(Path(file) for file in (made if isinstance(made, (tuple, list)) else (made,)))
 
     def open(self, files: tuple[Path, ...], about: Program) -> tuple[str, ...]:
