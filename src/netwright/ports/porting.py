@@ -84,14 +84,55 @@ def port(
         )
 
 
+def plan(
+    original: Original,
+    targets: Sequence[Target],
+    folder: Path,
+    settings: Settings,
+    clock: Callable[[], float],
+    maker: Target | None = None,
+) -> Generator[Event, None, Port]:
+    """What of `original` does not fit each of `targets`, operator by operator; nothing is made."""
+    program = {"any": original.program(None)}
+    ended: list[TargetPort] = []
+    for target in targets:
+        began = clock()
+        yield TargetStarted(target.id, "plan")
+        if target.batch not in program:
+            program[target.batch] = original.program(1)
+        limits = tuple(limits_of(program[target.batch], target))
+        refused = any(limit.kind == "refused" for limit in limits)
+        missing = here(target)
+        status = "absent" if missing else "unsupported" if refused else "planned"
+        reason = _absent(target, missing) if missing else ""
+        found = TargetPort(target.id, target.title, status, reason, limits=limits, seconds=clock() - began)
+        yield TargetEnded(found)
+        ended.append(found)
+    parameters = sum(p.numel() for p in original.network.parameters())
+    layers = len(program["any"].layers)
+    return Port(original.name, tuple(ended), metric=original.metric, parameters=parameters, layers=layers)
+
+
+def limits_of(program: Program, target: Target) -> Iterator[Limit]:
+    """What of a program does not fit a target, or differs in it: the known differences that it meets, and
+    what the technology itself says of its operators, where it is here."""
+    yield from met_by(program, target.id)
+    if target.limits is not None and here(target) is None:
+        yield from target.limits(program)
+
+
+def _absent(target: Target, missing: str) -> str:
+    install = f"; pip install 'netwright[{target.extra}]' brings it" if target.extra else ""
+    return f"{missing} is not installed{install}"
+
+
 def _one(yard: _Yard, target: Target) -> Generator[Event, None, TargetPort]:
     empty = TargetPort(target.id, target.title, "absent")
     missing = here(target)
     if missing is not None:
-        install = f"; pip install 'netwright[{target.extra}]' brings it" if target.extra else ""
-        return attrs.evolve(empty, reason=f"{missing} is not installed{install}")
+        return attrs.evolve(empty, reason=_absent(target, missing))
     yield TargetStarted(target.id, "plan")
-    limits = tuple(yard.plan(target))
+    limits = tuple(limits_of(yard.program(target), target))
     empty = attrs.evolve(empty, status="unsupported", limits=limits)
     yield TargetStarted(target.id, "build")
     with yard.workshop(target) as workshop:
@@ -192,12 +233,6 @@ class _Yard:
         if not program.any_batch:
             return min(self.original.count, 4)
         return batch_for(program, most)
-
-    def plan(self, target: Target) -> Iterator[Limit]:
-        program = self.program(target)
-        yield from met_by(program, target.id)
-        if target.limits is not None:
-            yield from target.limits(program)
 
     def build(self, workshop: Workshop, program: Program, folder: Path) -> tuple[Path, ...]:
         saved = self.scratch / "program.pt2"

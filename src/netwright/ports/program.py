@@ -136,6 +136,8 @@ class Program:
         nodes = [self.layer(name).node for name in names]
         program = self.exported
         module = torch.fx.GraphModule(program.graph_module, copy.deepcopy(program.graph))
+        for copied, node in zip(module.graph.nodes, program.graph.nodes, strict=True):
+            copied.name = node.name  # a copy avoids the names of Python's own functions
         by_name = {node.name: node for node in module.graph.nodes}
         output = next(node for node in module.graph.nodes if node.op == "output")
         before = () if only else tuple(output.args[0])
@@ -181,7 +183,7 @@ class Program:
         reader = _Reader(self.exported.graph_module, {n: name for n, name in nodes.items() if name in wanted})
         with torch.no_grad():
             results = reader.run(*self._arguments(inputs))
-        return list(pytree.tree_leaves(results)), reader.found
+        return [t.detach() for t in pytree.tree_leaves(results)], reader.found
 
     def _arguments(self, inputs: Sequence[Tensor]) -> list[Any]:
         program, given = self.exported, iter(inputs)
@@ -242,9 +244,17 @@ def _plain(program: Program) -> nn.Module:
         else:
             weights = {n: held[n.name] for n in node.all_input_nodes if n.name in held}
             given = [n for n in node.all_input_nodes if n.name not in held]
-            if node.name in names or weights:
+            # A tracer takes a number that is passed to a module for a constant.
+            numbers = any(not isinstance(n.meta.get("val"), (Tensor, tuple, list)) for n in given)
+            if numbers:
+                for source in weights:
+                    name = identifier(f"{node.name}_{source.name}")
+                    root.register_buffer(name, weights[source])
+                    new[source] = graph.get_attr(name)
+                new[node] = _call(graph, node, new, traced=True)
+            elif node.name in names or weights:
                 step = _Step(node, given, weights)
-                name = names.get(node.name, identifier(node.name))
+                name = names.get(node.name) or identifier(f"{node.name}_whole")
                 root.add_module(name, step)
                 new[node] = graph.call_module(name, tuple(new[n] for n in given))
             else:
@@ -253,11 +263,19 @@ def _plain(program: Program) -> nn.Module:
     return module.eval()
 
 
-def _call(graph: torch.fx.Graph, node: torch.fx.Node, new: Mapping[torch.fx.Node, Any]) -> Any:
+def _call(
+    graph: torch.fx.Graph, node: torch.fx.Node, new: Mapping[torch.fx.Node, Any], traced: bool = False
+) -> Any:
     arguments = torch.fx.node.map_arg(node.args, lambda n: new[n])
     named = torch.fx.node.map_arg(node.kwargs, lambda n: new[n])
     if node.target is torch.ops.aten.sym_size.int:  # a tracer follows a tensor's own size, not the operator
         return graph.call_method("size", tuple(arguments))
+    if traced:
+        # Of numbers a tracer follows what Python's own functions are given, not what operators are.
+        name = operator_of(node)
+        if hasattr(Tensor, name) and isinstance(node.args[0], torch.fx.Node):
+            return graph.call_method(name, arguments, named)
+        return graph.call_function(getattr(torch, name, node.target), arguments, named)
     return graph.call_function(node.target, arguments, named)
 
 
@@ -292,7 +310,7 @@ class _Reader(torch.fx.Interpreter):
         result = super().run_node(n)
         name = self._wanted.get(n.name)
         if name is not None and isinstance(result, Tensor):
-            self.found[name] = result
+            self.found[name] = result.detach()
         return result
 
 

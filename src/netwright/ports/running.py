@@ -3,14 +3,16 @@ run."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from attrs import frozen
 
-from netwright.ports.program import Program
+if TYPE_CHECKING:
+    from netwright.ports.program import Program
 
 Arrays = list[np.ndarray]
 
@@ -48,6 +50,11 @@ class Running(Protocol):
     def run(self, inputs: Sequence[np.ndarray], taps: Sequence[str]) -> tuple[Arrays, dict[str, np.ndarray]]:
         """The outputs, in the program's order and layout, and what the layers of these names give."""
         ...
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def example_inputs(program: Program) -> tuple[Any, ...]:

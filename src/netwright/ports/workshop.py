@@ -22,7 +22,7 @@ import numpy as np
 
 from netwright.catalogue import Target
 from netwright.ports.program import Program
-from netwright.ports.running import Arrays, Running, Source, Unsupported
+from netwright.ports.running import Arrays, Running, Source, Unsupported, cores
 from netwright.values import UserError
 
 LONGEST = 600.0  # seconds that a converter may take for one network
@@ -39,7 +39,7 @@ class Workshop:
         self, target: Target, log: Path, *, threads: int | None = None, longest: float = LONGEST
     ) -> None:
         self.target, self.log = target, log
-        self.threads, self._longest = threads or _cores(), longest
+        self.threads, self._longest = threads or cores(), longest
         self._process: Any = None
         self._pipe: Any = None
 
@@ -130,10 +130,6 @@ class Workshop:
             self._process.join()
         self._pipe.close()
         self._process = None
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"

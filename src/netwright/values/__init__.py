@@ -74,6 +74,7 @@ from netwright.values.port import (
     LayerParity,
     Limit,
     Port,
+    Ports,
     TargetPort,
 )
 from netwright.values.results import (
@@ -147,6 +148,7 @@ __all__ = [
     "Plan",
     "PlanMade",
     "Port",
+    "Ports",
     "ProbeResult",
     "RoundEnded",
     "Row",

@@ -6,7 +6,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
-PortStatus = Literal["parity", "differs", "built", "unsupported", "absent"]
+PortStatus = Literal["parity", "differs", "built", "unsupported", "absent", "planned"]
 LimitKind = Literal["refused", "approximated", "changes meaning", "rewritten"]
 
 
@@ -78,7 +78,8 @@ class Latency:
 class TargetPort:
     """A network in one technology: `parity` within the tolerance, `differs` beyond it, `built` but not run,
     as nothing here runs it, `unsupported` where it could not be made, `absent` where the technology is not
-    installed. What was not measured is `None`; `reason` says in words why. Sizes are in bytes."""
+    installed, `planned` where a plan meets nothing that it refuses. What was not measured is `None`; `reason`
+    says in words why. Sizes are in bytes."""
 
     target: str
     title: str
@@ -116,3 +117,10 @@ class Port:
     parameters: int = 0
     layers: int = 0
     notes: tuple[str, ...] = field(default=())
+
+
+@frozen
+class Ports:
+    """Every network that was ported, with every target: the matrix."""
+
+    networks: tuple[Port, ...]
