@@ -62,7 +62,8 @@ class Original:
         rewritten."""
         size = self.example if batch is None else batch
         arguments, named = self.rows(0, size)
-        return Program.of(self.network, arguments, named, places=self.places, free_batch=batch is None)
+        network = network or self.network
+        return Program.of(network, arguments, named, places=self.places, free_batch=batch is None)
 
     def outputs(self, start: int, stop: int) -> list[Tensor]:
         """What the network itself gives for these inputs, flattened."""

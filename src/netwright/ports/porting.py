@@ -121,10 +121,8 @@ def _ported(yard: Yard, target: Target) -> Generator[Event, None, TargetPort]:
             return attrs.evolve(
                 found, status="unsupported", reason=str(raised), limits=empty.limits + refused
             )
-        for stage, proved in (
-            ("layers", lambda: proof.layers(found.status == "differs")),
-            ("time", proof.timed),
-        ):
+        differs = found.status == "differs"
+        for stage, proved in (("layers", lambda: proof.layers(differs)), ("time", proof.timed)):
             yield TargetStarted(target.id, stage)
             try:
                 found = attrs.evolve(found, **proved())

@@ -85,7 +85,7 @@ class Proof:
             found = self._read(self.taps, self._ends())
         else:
             try:
-                found = self._tapped(names)
+                found = self._tapped([layer.name for layer in program.layers if not layer.passes_on])
             except Failed:  # all at once cannot be made: one by one, where there is something to find
                 found = None
         if found is None:
