@@ -21,6 +21,7 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 from torch.export.graph_signature import InputKind, OutputKind, OutputSpec, TensorArgument
+from torch.fx.node import map_arg
 from torch.utils import _pytree as pytree
 
 from netwright.ports.names import identifier
@@ -244,7 +245,7 @@ def _plain(program: Program) -> nn.Module:
             if node.name in program.inputs:
                 new[node] = graph.placeholder(node.name)
         elif node.op == "output":
-            graph.output(tuple(torch.fx.node.map_arg(node.args[0], lambda n: new[n])))
+            graph.output(tuple(map_arg(node.args[0], lambda n: new[n])))
         elif node.op == "get_attr":
             raise UserError(f"port: {node.target} is a graph of its own (control flow), which is not ported")
         else:
@@ -272,8 +273,8 @@ def _plain(program: Program) -> nn.Module:
 def _call(
     graph: torch.fx.Graph, node: torch.fx.Node, new: Mapping[torch.fx.Node, Any], traced: bool = False
 ) -> Any:
-    arguments = torch.fx.node.map_arg(node.args, lambda n: new[n])
-    named = torch.fx.node.map_arg(node.kwargs, lambda n: new[n])
+    arguments = map_arg(node.args, lambda n: new[n])
+    named = map_arg(node.kwargs, lambda n: new[n])
     if node.target is torch.ops.aten.sym_size.int:  # a tracer follows a tensor's own size, not the operator
         return graph.call_method("size", tuple(arguments))
     if traced:
@@ -281,8 +282,9 @@ def _call(
         name = operator_of(node)
         if hasattr(Tensor, name) and isinstance(node.args[0], torch.fx.Node):
             return graph.call_method(name, arguments, named)
-        return graph.call_function(getattr(torch, name, node.target), arguments, named)
-    return graph.call_function(node.target, arguments, named)
+        return graph.call_function(getattr(torch, name), arguments, named)
+    called: Any = node.target
+    return graph.call_function(called, arguments, named)
 
 
 class _Step(nn.Module):

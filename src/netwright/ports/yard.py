@@ -143,7 +143,7 @@ class Yard:
         file = self.scratch / "inputs.npz"
         if not file.exists():
             arrays = self.original.flat(0, min(self.count, KEPT))
-            np.savez(file, **dict(zip(self.whole.inputs, arrays, strict=True)))
+            np.savez(file, allow_pickle=False, **dict(zip(self.whole.inputs, arrays, strict=True)))
         return file
 
     def as_onnx(self, program: Program) -> Path:
