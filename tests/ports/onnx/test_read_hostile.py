@@ -154,6 +154,12 @@ def test_an_operator_that_is_not_read_is_named_with_what_to_do() -> None:
         read(content)
 
 
+def test_an_attribute_that_is_not_read_is_refused_rather_than_passed_over() -> None:
+    content = one("Relu", ["x"], slope=0.5)
+    with pytest.raises(UserError, match=r"node 'it' \(Relu\) has the attribute 'slope'"):
+        read(content)
+
+
 def test_functions_that_call_themselves_are_refused() -> None:
     body = [helper.make_node("Again", ["a"], ["b"], domain="own")]
     function = helper.make_function("own", "Again", ["a"], ["b"], body, [helper.make_opsetid("own", 1)])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import onnx
 import torch
-from onnx import FunctionProto, NodeProto
+from onnx import AttributeProto, FunctionProto, NodeProto
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
@@ -18,6 +18,9 @@ from netwright.ports.onnx.read_graph import Scope, Value
 from netwright.values import UserError
 
 Emit = Callable[["Call"], Any]
+
+_KNOWN = 24  # attributes that later opsets added to operators change what they mean
+_LATER = {"SpaceToDepth": frozenset(("mode",))}  # those of them that are read
 
 _LAYS_OUT = "Cast Identity Transpose Reshape Squeeze Unsqueeze Flatten Slice Split Concat DequantizeLinear"
 _KEEPS_RANK = """
@@ -268,21 +271,32 @@ class Call:
             return self._inlined(function)
         if self.node.domain in ("", "ai.onnx"):
             if emit := self.reading.operators.get(self.kind):
+                if strange := sorted(set(self.attributes) - attributes_known(self.kind, self.opset)):
+                    reason = f"has the attribute '{strange[0][:60]}', which is not read"
+                    raise self.error(f"{reason}; export the model for opset {_KNOWN} or older")
                 return emit(self)
             if body := defined_by(self.kind, self.opset):
-                return self._inlined(body)
+                schema = onnx.defs.get_schema(self.kind, self.opset, "")
+                usual = {name: attribute.default_value for name, attribute in schema.attributes.items()}
+                return self._inlined(body, {name: value for name, value in usual.items() if value.name})
         domain = f" of {self.node.domain[:60]}" if self.node.domain else ""
         raise self.error(f"is an operator{domain} that is not read; replace it, or export without it")
 
-    def _inlined(self, function: FunctionProto) -> Any:
-        """The body of a function of the model, drawn in place."""
+    def _inlined(self, function: FunctionProto, usual: Mapping[str, AttributeProto] | None = None) -> Any:
+        """The body of a function of the model or of ONNX, drawn in place; `usual` are default attributes."""
         inner = Scope(self.canvas, self.scope, self.scope.depth + 1)
-        defaults = {attribute.name: attribute for attribute in function.attribute_proto}
+        defaults = dict(usual or {}) | {attribute.name: attribute for attribute in function.attribute_proto}
         inner.given = {**defaults, **{attribute.name: attribute for attribute in self.node.attribute}}
         padded = [*self.inputs, *[None] * len(function.input)]
         inner.values.update(zip(function.input, padded, strict=False))
         inner.draw(list(function.node), list(function.output))
         return tuple(inner.lookup(name, self.where) for name in function.output)
+
+
+def attributes_known(kind: str, opset: int) -> frozenset[str]:
+    """The attributes that an operator has in an opset, or had in the newest whose attributes are all read."""
+    schema = onnx.defs.get_schema(kind, min(opset, _KNOWN), "")
+    return frozenset(schema.attributes) | _LATER.get(kind, frozenset())
 
 
 def defined_by(kind: str, opset: int) -> FunctionProto | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netwright.ports.onnx.read_attention import ATTENTION
 from netwright.ports.onnx.read_call import Emit
 from netwright.ports.onnx.read_control import CONTROL
 from netwright.ports.onnx.read_convolutions import LINEAR
@@ -26,5 +27,6 @@ OPERATORS: dict[str, Emit] = {
     **NORMALISING,
     **RECURRENT,
     **QUANTISED,
+    **ATTENTION,
     **CONTROL,
 }
