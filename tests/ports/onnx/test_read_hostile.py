@@ -160,6 +160,17 @@ def test_an_attribute_that_is_not_read_is_refused_rather_than_passed_over() -> N
         read(content)
 
 
+@pytest.mark.parametrize("depth", [5, 30])
+def test_branches_nested_in_branches_are_read_or_refused(depth: int) -> None:
+    output = helper.make_tensor_value_info("y", 1, None)
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "innermost", [], [output])
+    leaf = graph
+    for _ in range(depth):
+        node = helper.make_node("If", ["flag"], ["y"], then_branch=graph, else_branch=leaf)
+        graph = helper.make_graph([node], "around", [], [output])
+    read_or_refused(model(list(graph.node), {"x": (2,), "flag": ()}, kinds={"flag": TensorProto.BOOL}))
+
+
 def test_functions_that_call_themselves_are_refused() -> None:
     body = [helper.make_node("Again", ["a"], ["b"], domain="own")]
     function = helper.make_function("own", "Again", ["a"], ["b"], body, [helper.make_opsetid("own", 1)])

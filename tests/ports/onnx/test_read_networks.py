@@ -16,7 +16,8 @@ from benchmarks.ports.zoo import ZOO
 from torch import Tensor
 
 from netwright.ports.onnx import read, unsupported
-from ports.onnx.models import assert_same, by_runtime, exported, outputs_of
+from netwright.values import UserError
+from ports.onnx.models import assert_same, by_runtime, exported, one, outputs_of
 
 
 def loss_of(outputs: list[Tensor], targets: list[Tensor]) -> Tensor:
@@ -98,14 +99,34 @@ REAL: dict[str, tuple[str, str, Callable[[], tuple[Tensor, ...]]]] = {
 }
 
 
+def file_of(package: str, name: str) -> Path:
+    """A file that an installed package ships; found without importing it."""
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        pytest.skip(f"{package} is not installed")
+    return Path(found.submodule_search_locations[0]) / name
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_a_pretrained_network_answers_as_in_onnx_runtime(name: str) -> None:
     package, file, inputs_of = REAL[name]
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        pytest.skip(f"{package} is not installed")
-    path = Path(found.submodule_search_locations[0]) / file
-    inputs = inputs_of()
+    path, inputs = file_of(package, file), inputs_of()
     assert unsupported(path) == []
     assert_same(outputs_of(read(path), *inputs), by_runtime(path.read_bytes(), *inputs))
+
+
+def test_a_network_whose_deciding_input_is_fixed_is_settled_and_exports() -> None:
+    path = file_of("silero_vad", "data/silero_vad.onnx")
+    sound, state, rate = SILERO[0]()
+    network = read(path, fixed={"sr": rate})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*_flat_weights")  # recurrent layers, in every export
+        program = torch.export.export(network, (sound, state), strict=False)
+    assert_same(outputs_of(program.module(), sound, state), by_runtime(path.read_bytes(), sound, state, rate))
+
+
+def test_an_input_to_fix_that_is_not_there_is_named() -> None:
+    content = one("Relu", ["x"])
+    with pytest.raises(UserError, match="no input 'rate' to fix; its inputs are 'x'"):
+        read(content, fixed={"rate": torch.tensor(1)})

@@ -7,11 +7,11 @@ and small functions of ours; weights become parameters, other constants buffers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from onnx import NodeProto
-from torch import nn
+from onnx import NodeProto, ValueInfoProto
+from torch import Tensor, nn
 
 from netwright.ports.onnx.read_call import defined_by, drawn
 from netwright.ports.onnx.read_file import ModelFile, subgraphs
@@ -19,17 +19,24 @@ from netwright.ports.onnx.read_graph import Canvas, Reading, Scope, rank_of
 from netwright.ports.onnx.read_operators import OPERATORS
 
 
-def read(source: str | Path | bytes) -> nn.Module:
+def read(source: str | Path | bytes, *, fixed: Mapping[str, Tensor] | None = None) -> nn.Module:
     """The network of an ONNX file, or of its bytes.
 
     Its inputs are the file's in their order; it gives a tensor, or a tuple of them where the file has several
-    outputs. Raises `UserError` where the file is damaged or holds what PyTorch cannot do.
+    outputs. Inputs that are `fixed` to a value become constants and leave the list; branches that they decide
+    are then settled, so that the network can be exported again. Raises `UserError` where the file is
+    damaged or holds what PyTorch cannot do.
     """
     file = ModelFile(source)
     graph = file.model.graph
     scope = Scope(Canvas(Reading(file, OPERATORS, drawn)))
     constants = {stored.name for stored in graph.initializer}
+    if unknown := sorted(set(fixed or {}) - {value.name for value in graph.input}):
+        raise file.error(f"has no input '{unknown[0]}' to fix; its inputs are {_named(graph.input)}")
+    scope.values.update(fixed or {})
     for value in graph.input:
+        if value.name in scope.values:
+            continue
         if value.name in constants:  # old models list their weights as inputs too
             continue
         if not value.type.HasField("tensor_type"):
@@ -40,6 +47,10 @@ def read(source: str | Path | bytes) -> nn.Module:
     scope.hold(graph)
     scope.finish([value.name for value in graph.output], single=True)
     return scope.canvas.module().eval()
+
+
+def _named(values: Iterable[ValueInfoProto]) -> str:
+    return ", ".join(f"'{value.name[:80]}'" for value in values)
 
 
 def unsupported(source: str | Path | bytes) -> list[tuple[str, str]]:
