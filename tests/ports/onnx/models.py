@@ -14,7 +14,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+runtime = pytest.importorskip("onnxruntime")
 
 Shape = Sequence[int | str | None]
 
