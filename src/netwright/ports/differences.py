@@ -80,8 +80,8 @@ DIFFERENCES: tuple[Difference, ...] = (
         "ncnn-average-rounded-up",
         ("ncnn",),
         ("avg_pool2d",),
-        "where ncnn rounds the size of average pooling up it counts what lies beyond the border, as PyTorch does"
-        " not",
+        "where ncnn rounds the size of average pooling up it counts what lies beyond the border, as PyTorch"
+        " does not",
         "use ceil_mode=False, or pad so that no window passes the border",
         when=_rounds_up,
         source="measured; https://docs.pytorch.org/docs/stable/generated/torch.nn.AvgPool2d.html",
@@ -99,8 +99,8 @@ DIFFERENCES: tuple[Difference, ...] = (
         "mnn-winograd",
         ("mnn",),
         ("conv2d",),
-        "MNN computes convolutions by Winograd's method with large tiles, whose rounding was measured at 1e-3 and"
-        " more",
+        "MNN computes convolutions by Winograd's method with large tiles, whose rounding was measured at 1e-3"
+        " and more",
         "set the hint WINOGRAD_MEMORY_LEVEL to 0 in the runtime that runs it, as the comparison does",
         kind="approximated",
         when=_wide_window,
