@@ -11,6 +11,7 @@ import copy
 import inspect
 import operator
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -155,7 +156,9 @@ class Program:
         added = results[len(before) :]
         output.args = (tuple(results),)
         if only:
-            module.graph.eliminate_dead_code()
+            for node in reversed(list(module.graph.nodes)):  # torch keeps dropout, which it takes for random
+                if node.op in ("call_function", "get_attr") and not node.users:
+                    module.graph.erase_node(node)
         module.recompile()
         specs = [] if only else [*program.graph_signature.output_specs]
         specs += [OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(node.name), None) for node in added]
@@ -414,8 +417,11 @@ def _exported(
 
 
 def _export(network: nn.Module, arguments: Any, named: Any, shapes: Any) -> torch.export.ExportedProgram:
-    with _Running(network) as running:
+    with _Running(network) as running, warnings.catch_warnings():
         try:
+            warnings.simplefilter(
+                "ignore"
+            )  # torch's of its own doings, such as how an LSTM keeps its weights
             return torch.export.export(network, arguments, named, dynamic_shapes=shapes, strict=False)
         except Exception as raised:  # torch raises whatever the user's operators lead it to
             raise _cannot_follow(network, raised, running.names[-1] if running.names else "") from raised
