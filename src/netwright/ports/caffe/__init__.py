@@ -1,0 +1,9 @@
+"""Caffe: its two files read into PyTorch, written from PyTorch, and run by two referees.
+
+In come a prototxt and a caffemodel, or a program of PyTorch's operators; out go a module that trains on, or
+the two files. The formats are read and written here from their field numbers; no Caffe is needed for that.
+"""
+
+from netwright.ports.caffe.read import read
+
+__all__ = ["read"]
