@@ -5,5 +5,7 @@ the two files. The formats are read and written here from their field numbers; n
 """
 
 from netwright.ports.caffe.read import read
+from netwright.ports.caffe.run import CaffeNet, OpenCVNet, caffe_interpreter
+from netwright.ports.caffe.write import CaffeLimit, limits, write
 
-__all__ = ["read"]
+__all__ = ["CaffeLimit", "CaffeNet", "OpenCVNet", "caffe_interpreter", "limits", "read", "write"]

@@ -203,9 +203,11 @@ def array_of(blob: Message) -> np.ndarray[Any, Any]:
 
 
 def blob_of(array: np.ndarray[Any, Any]) -> Message:
-    """An array as a BlobProto, which holds on to the array's memory."""
+    """An array as a BlobProto, which holds on to the array's memory. A single number has no shape: to Caffe
+    and to OpenCV that means the same, a shape without axes does not."""
     flat = np.ascontiguousarray(array, dtype="<f4").reshape(-1)
-    return Message({"shape": [Message({"dim": list(array.shape)})], "data": [flat]})
+    shape = {"shape": [Message({"dim": list(array.shape)})]} if array.ndim else {}
+    return Message(shape | {"data": [flat]})
 
 
 # Writing -----------------------------------------------------------------------------------------------

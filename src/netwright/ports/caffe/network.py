@@ -59,7 +59,7 @@ _V1_TYPES = {
     "IM2COL": "Im2col",
 }
 _SOURCES = {"Data", "ImageData", "HDF5Data", "MemoryData", "WindowData", "DummyData", "AnnotatedData"}
-_SINKS = {"Accuracy", "Silence", "HDF5Output", "InfogainLoss", "MultinomialLogisticLoss", "HingeLoss"}
+_SINKS = {"Accuracy", "HDF5Output", "InfogainLoss", "MultinomialLogisticLoss", "HingeLoss"}
 
 
 @frozen
@@ -130,12 +130,14 @@ class Layer:
 
 @frozen
 class Network:
-    """The inputs, name -> shape or None where the file does not say, and the layers in order."""
+    """The inputs, name -> shape or None where the file does not say, the layers in order, and the blobs that
+    are silenced: nobody wants them."""
 
     name: str
     file: str
     inputs: Mapping[str, tuple[int, ...] | None]
     layers: tuple[Layer, ...]
+    silenced: frozenset[str] = frozenset()
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -145,7 +147,7 @@ class Network:
             for bottom in layer.bottoms:
                 open_blobs.pop(bottom, None)
             open_blobs.update(dict.fromkeys(layer.tops))
-        return tuple(open_blobs)
+        return tuple(blob for blob in open_blobs if blob not in self.silenced)
 
     @property
     def blobs(self) -> tuple[str, ...]:
@@ -182,6 +184,7 @@ def network_of(text: Message, file: str) -> Network:
     """The layers of a NetParameter that run at TEST, in today's form."""
     inputs = _declared_inputs(text, file)
     layers: list[Layer] = []
+    silenced: set[str] = set()
     for one in _messages(text, "layer", file) or _messages(text, "layers", file):
         layer = _upgraded(one, file)
         if not _runs_at_test(layer):
@@ -194,6 +197,8 @@ def network_of(text: Message, file: str) -> Network:
         elif layer.kind in _SOURCES:
             size = layer.settings("transform_param").integer("crop_size", 0)
             inputs[layer.tops[0] if layer.tops else layer.name] = (1, 0, size, size) if size else None
+        elif layer.kind == "Silence":
+            silenced.update(layer.bottoms)
         else:
             layers += _kept(layer)
     if not layers:
@@ -210,6 +215,7 @@ def network_of(text: Message, file: str) -> Network:
         file=file,
         inputs={name: shape for name, shape in inputs.items() if name in used},
         layers=tuple(layers),
+        silenced=frozenset(silenced),
     )
 
 
