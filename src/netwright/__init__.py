@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from netwright.app.asking import examine, probe
     from netwright.app.looking import look
+    from netwright.app.porting import port
     from netwright.app.verbs import attributes, diagnose, improve, scan
-    from netwright.catalogue import Needs, check, edit, idea
+    from netwright.catalogue import Needs, check, edit, idea, target
     from netwright.recipe import Data, Recipe, Training, load
     from netwright.runs import watch
     from netwright.values import Edit, Finding, Place, UserCodeError, UserError, Verdict
@@ -19,8 +20,9 @@ __version__ = "0.1.0"
 _ROOMS = {
     "netwright.app.asking": ("examine", "probe"),
     "netwright.app.looking": ("look",),
+    "netwright.app.porting": ("port",),
     "netwright.app.verbs": ("attributes", "diagnose", "improve", "scan"),
-    "netwright.catalogue": ("Needs", "check", "edit", "idea"),
+    "netwright.catalogue": ("Needs", "check", "edit", "idea", "target"),
     "netwright.recipe": ("Data", "Recipe", "Training", "load"),
     "netwright.runs": ("watch",),
     "netwright.values": ("Edit", "Finding", "Place", "UserCodeError", "UserError", "Verdict"),
@@ -47,8 +49,10 @@ __all__ = [
     "improve",
     "load",
     "look",
+    "port",
     "probe",
     "scan",
+    "target",
     "watch",
 ]
 

@@ -100,8 +100,8 @@ class Target:
     """A technology that networks are ported to.
 
     `function(source)` writes the network into `source.folder` and returns its files, the main one first;
-    `open(files, program)` makes them ready to run. `needs` are the modules that must be there, `extra` is what
-    installs them. `source` says what it is made from: the program, or the same network in ONNX. With
+    `open(files, program)` makes them ready to run. `needs` are the modules that must be there, `extra` is
+    what installs them. `source` says what it is made from: the program, or the same network in ONNX. With
     `batch="one"` its files take one input at a time. Where `taps` are free one run reads every layer; where
     they are dear every set of layers takes a port of its own. `limits(program)` yields, before anything is
     made, what of a program does not fit, as `netwright.values.Limit`.

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from netwright.app.cli import _Surface, app
+from netwright.app.cli import app
+from netwright.app.surface import Surface
 from netwright.runs import Clocks
 from netwright.trials import InlineEngine
 from netwright.values import Note
@@ -300,5 +301,5 @@ def test_an_interruption_that_a_library_swallows_is_seen_at_the_next_event():
 
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        _Surface(False, io.StringIO()).run(verb)
+        Surface(False, io.StringIO()).run(verb)
     assert signal.getsignal(signal.SIGINT) is before

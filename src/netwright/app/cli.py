@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from netwright.values.errors import NetwrightError
+from netwright.app.surface import SEVERITIES
+from netwright.app.surface import surface as surface_of
 from netwright.values.warned import each_warning_once
 
 app = typer.Typer(
@@ -53,8 +50,6 @@ MaybeBudget = Annotated[
     typer.Option(help="90s, 2m, 200 epochs or 2000 steps; else as 30 trainings take, 1 to 10 minutes."),
 ]
 
-SEVERITIES = ("note", "warning", "error")
-
 
 @app.command()
 def improve(
@@ -71,7 +66,7 @@ def improve(
     fail_on: FailOn = "never",
 ) -> None:
     """Turn a network that fails into one that works: scan, diagnose, try, keep, report."""
-    with _surface(json_) as surface:
+    with surface_of(json_) as surface:
         _severity(fail_on)
         from netwright.app import verbs
 
@@ -107,7 +102,7 @@ def diagnose(
     ] = None,
 ) -> None:
     """Say what blocks learning, or why it overfits, and confirm it by changing that one thing."""
-    with _surface(json_) as surface:
+    with surface_of(json_) as surface:
         _severity(fail_on)
         if probe is not None:
             from netwright.app import asking
@@ -136,7 +131,7 @@ def diagnose(
 @app.command()
 def scan(recipe: RecipeName, json_: AsJson = False, with_: With = None) -> None:
     """Show the patterns in the data that help or block training; trains nothing."""
-    with _surface(json_) as surface:
+    with surface_of(json_) as surface:
         from netwright.app import verbs
 
         surface.show(verbs.scan(recipe, extensions=tuple(with_ or ())))
@@ -208,7 +203,7 @@ def look(
     fail_on: FailOn = "never",
 ) -> None:
     """List the network, a coloured line a layer; with --inputs, every layer with every input."""
-    with _surface(json_) as surface:
+    with surface_of(json_) as surface:
         _severity(fail_on)
         from netwright.app import looking
 
@@ -233,10 +228,70 @@ def look(
 @app.command()
 def attributes(recipe: RecipeName, json_: AsJson = False, with_: With = None) -> None:
     """List every attribute of the recipe with its value and the line that sets it."""
-    with _surface(json_) as surface:
+    with surface_of(json_) as surface:
         from netwright.app import verbs
 
         surface.show(verbs.attributes(recipe, extensions=tuple(with_ or ())))
+
+
+@app.command()
+def port(
+    networks: Annotated[
+        list[str], typer.Argument(metavar="NETWORK...", help="Recipes; an ONNX file or a Caffe prototxt.")
+    ],
+    to: Annotated[str, typer.Option(metavar="TARGETS", help="Ids with commas between, or all.")] = "all",
+    plan: Annotated[bool, typer.Option("--plan", help="Say what does not fit, and make nothing.")] = False,
+    out: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help=".netwright/ports beside the recipe unless given.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Weights to port; of a prototxt its caffemodel.")
+    ] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Load what fits of the weights.")] = False,
+    inputs: Annotated[int, typer.Option(metavar="N", help="Validation inputs to compare on.")] = 300,
+    batch: Annotated[str, typer.Option(metavar="SIZES", help="Batch sizes to time, as in 1,8.")] = "1",
+    threads: Annotated[int | None, typer.Option(help="As many as the device has cores.")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="Of each layer's largest value.")] = None,
+    html: Annotated[str | None, typer.Option(metavar="FILE", help="Keep the report as a page.")] = None,
+    json_: AsJson = False,
+    seed: Seed = 0,
+    device: Device = None,
+    journal: JournalAt = None,
+    with_: With = None,
+    fail_on: Annotated[
+        str, typer.Option(metavar="STATUS", help="Exit 1 where a port differs, is unsupported, or never.")
+    ] = "never",
+) -> None:
+    """The same network in another technology, with proof: parity layer by layer, and where it first
+    breaks."""
+    with surface_of(json_) as surface:
+        from netwright.app import porting
+
+        porting.port_status(fail_on)
+        result = surface.run(
+            lambda show: porting.port(
+                networks if len(networks) > 1 else networks[0],
+                to=to,
+                folder=out,
+                plan=plan,
+                weights=weights,
+                partial=partial,
+                count=inputs,
+                batches=porting.batch_sizes(batch),
+                threads=threads,
+                tolerance=tolerance,
+                seed=seed,
+                device=device,
+                journal=journal,
+                extensions=tuple(with_ or ()),
+                on_event=show,
+            )
+        )
+        if html is not None:
+            porting.written(html, result.html())
+        surface.show(result)
+        if porting.fails(result, fail_on):
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -257,7 +312,7 @@ def serve(
     with_: With = None,
 ) -> None:
     """Train, and show it in the browser while it does: pause, step, go back, change an input."""
-    with _surface(json_) as surface:
+    with surface_of(json_) as surface:
         from netwright.app.workbench.serving import serve as serving
 
         def told(address: str, session: int) -> None:
@@ -279,7 +334,7 @@ def journal(
     journal: JournalAt = None,
 ) -> None:
     """Show what was done with a recipe before: sessions, or every event of one."""
-    with _surface(json_) as surface:
+    with surface_of(json_) as surface:
         from netwright.app import verbs
 
         surface.listed(verbs.history(recipe, session=session, journal=journal))
@@ -303,129 +358,6 @@ def _muted(pairs: list[str] | None) -> dict[str, str]:
             raise UserError(f"--mute {pair}: give the reason too, --mute {check}='why'")
         muted[check] = reason
     return muted
-
-
-class _Surface:
-    """The terminal of one command: results to what was stdout, everything else to stderr."""
-
-    def __init__(self, as_json: bool, out: Any) -> None:
-        self.as_json, self.out = as_json, out
-
-    def run(self, verb: Callable[[Callable[[Any], None]], Any]) -> Any:
-        """The verb, with its progress shown on stderr."""
-        from rich.console import Console
-
-        from netwright.views.progress import Progress
-
-        with Progress(Console(file=sys.stderr, stderr=True)) as progress, _interruptions() as interrupted:
-
-            def heard(event: Any) -> None:
-                if interrupted():
-                    raise KeyboardInterrupt
-                progress(event)
-
-            return verb(heard)
-
-    def show(self, result: Any) -> None:
-        if self.as_json:
-            self.document(result.to_json())
-            return
-        from rich.console import Console
-
-        from netwright.app.terminal import renderable
-
-        Console(file=self.out, highlight=False).print(renderable(result))
-
-    def say(self, value: Any, text: str) -> None:
-        from netwright.values import to_json
-
-        if self.as_json:
-            self.document(to_json(value))
-        else:
-            print(text, file=self.out, flush=True)
-
-    def listed(self, rows: list[dict[str, Any]]) -> None:
-        if self.as_json:
-            self.document(rows)
-            return
-        for row in rows:
-            print("   ".join(str(v) for v in row.values() if v is not None), file=self.out)
-        self.out.flush()
-
-    def document(self, content: Any) -> None:
-        json.dump(content, self.out, ensure_ascii=False, indent=1, allow_nan=False)
-        self.out.write("\n")
-        self.out.flush()
-
-    def leave(self, findings: Any, fail_on: str) -> None:
-        """Exit 1 where a finding is at least as severe as asked."""
-        if fail_on == "never":
-            return
-        if any(SEVERITIES.index(f.severity) >= SEVERITIES.index(fail_on) for f in findings):
-            raise typer.Exit(1)
-
-
-@contextmanager
-def _interruptions() -> Generator[Callable[[], bool], None, None]:
-    """Whether Ctrl-C was pressed: Python drops an exception that is raised while a library's destructor or
-    weak reference is called back."""
-    pressed: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        pressed.append(number)
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGINT, note)
-    except ValueError:  # not in the main thread, which gets no signals
-        yield lambda: False
-        return
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _surface(as_json: bool) -> Generator[_Surface, None, None]:
-    """Keep stdout for the result: what the user's code prints, in any process, goes to stderr."""
-    sys.stdout.flush()
-    try:
-        kept = os.dup(1)
-    except OSError:  # no stdout at all
-        kept = os.open(os.devnull, os.O_WRONLY)
-    out = os.fdopen(kept, "w", encoding="utf-8", errors="replace")
-    os.dup2(2, 1)
-    surface = _Surface(as_json, out)
-    try:
-        yield surface
-        out.flush()
-    except NetwrightError as error:
-        _report(surface, error)
-        raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
-        raise typer.Exit(130) from None
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
-        raise typer.Exit(0) from None
-    finally:
-        sys.stdout.flush()
-        try:
-            out.flush()
-            os.dup2(out.fileno(), 1)
-            out.close()
-        except (OSError, ValueError):
-            pass
-
-
-def _report(surface: _Surface, error: NetwrightError) -> None:
-    if surface.as_json:
-        surface.document(error.document())
-    traceback = getattr(error, "traceback", "")
-    if traceback:
-        print(traceback, file=sys.stderr)
-    print(f"netwright: {error}", file=sys.stderr)
 
 
 def main() -> None:

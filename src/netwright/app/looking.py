@@ -17,12 +17,11 @@ from netwright import atlas
 from netwright import diagnosis as rooms
 from netwright.app import atlas as seeing
 from netwright.app.results import LookResult
-from netwright.app.work import device_for, journal_folder, opened
+from netwright.app.weights import fill, weights_of
+from netwright.app.work import device_for, opened
 from netwright.catalogue import Catalogue
-from netwright.journal import Journal
 from netwright.recipe import Recipe, tree_map, tree_tensors, user_code
 from netwright.recipe.source import layer_lines
-from netwright.recipe.weights import load_into
 from netwright.runs import Run, outputs_of
 from netwright.runs.batch import first_batch
 from netwright.values import (
@@ -111,13 +110,13 @@ def look_at_runs(after: tuple[Recipe, Run], before: tuple[Recipe, Run] | None, d
     earlier: list[tuple[str, nn.Module]] = []
     with user_code(recipe.display_name):
         network, places = recipe.build_with_places(run.seed)
-        _fill(network, run)
+        fill(network, run)
         network.to(device)
         inputs = tree_map(lambda t: t.to(device), first_batch(recipe, run.seed)[0])
         found = atlas.read(network, inputs, places=places, clock=time.perf_counter)
         if before is not None:
             other = before[0].build(before[1].seed)
-            _fill(other, before[1])
+            fill(other, before[1])
             earlier.append(("before", other))
         label = "after" if earlier else f"seed {run.seed}"
         asked = seeing.Asked("val", count=REPORTED)
@@ -126,12 +125,6 @@ def look_at_runs(after: tuple[Recipe, Run], before: tuple[Recipe, Run] | None, d
         recipe.display_name, label, found.lines, atlas.samples_in(inputs), notes=seen.notes,
         modules=found.modules, total=cost(found.lines), atlas=seen.atlas,
     )  # fmt: skip
-
-
-def _fill(network: nn.Module, run: Run) -> None:
-    weights = run.weights or {}
-    own = network.state_dict()
-    network.load_state_dict({k: torch.as_tensor(v).to(own[k].dtype) for k, v in weights.items()})
 
 
 def written(path: str | Path, content: str | bytes) -> None:
@@ -200,7 +193,7 @@ def _whole(
     with user_code(recipe.display_name):
         network, places = recipe.build_with_places(seed)
         static = rooms.static_evidence(recipe, where)
-    run, notes = _weights_of(recipe, network, weights, partial, seed, journal, where)
+    run, notes = weights_of(recipe, network, weights, partial, seed, journal, where)
     error = static[0].batch.error if static[0].batch else None
     checks = (recipe.catalogue or Catalogue.collect()).checks.values()
     ranking = rooms.rank(f for f in rooms.examine(static, checks) if isinstance(f, Finding))
@@ -270,37 +263,3 @@ def _moved(inputs: Any, device: torch.device) -> Any:
         whole: Any = inputs  # its `to` is typed as a tensor's with a dtype
         return whole.to(device)
     return tree_map(lambda t: t.to(device), inputs)
-
-
-def _weights_of(
-    recipe: Recipe,
-    network: nn.Module,
-    weights: str | Path | None,
-    partial: bool,
-    seed: int,
-    journal: str | Path | None,
-    device: str,
-) -> tuple[str, tuple[str, ...]]:
-    """Fill the network with the weights that DESIGN names and say which run they are of."""
-    if weights is not None:
-        filled = load_into(network, weights, partial=partial)
-        return f"{weights}, {len(filled)} tensors", ()
-    folder = journal_folder(recipe, journal)
-    if (folder / "journal.db").is_file():
-        with Journal.open(folder) as store:
-            finished = [
-                (run["scores"].get("val"), run["key"])
-                for run in store.runs(recipe.fingerprint)
-                if run["scores"].get("val") is not None and store.weights(run["key"]) is not None
-            ]
-            if finished:
-                score, key = max(finished)
-                path = store.weights(key)
-                assert path is not None
-                load_into(network, path)
-                return f"run {key}, validation {score:.3g}", ()
-    if recipe.start is not None:
-        return f"untrained, start {recipe.start}", ()
-    return f"untrained, seed {seed}", (
-        "no finished run of this recipe is in the journal: these are initial weights",
-    )

@@ -167,3 +167,35 @@ class LookResult(_Shown, values.LookResult):
 @frozen(repr=False, str=False)
 class AttributesResult(_Shown, values.AttributesResult):
     """What `attributes` returns."""
+
+
+@frozen(repr=False, str=False)
+class PortResult(_Shown, values.Ports):
+    """What `port` returns: of one network its document, of several a list of them."""
+
+    def to_json(self) -> Any:
+        documents = [values.to_json(network) for network in self.networks]
+        return documents[0] if len(documents) == 1 else {"networks": documents}
+
+    @property
+    def targets(self) -> tuple[values.TargetPort, ...]:
+        """Every target of every network."""
+        return tuple(target for network in self.networks for target in network.targets)
+
+    def __getitem__(self, target: str) -> values.TargetPort:
+        """The first network's port to a target."""
+        found = next((one for one in self.targets if one.target == target), None)
+        if found is None:
+            raise values.UserError(f"port: it was not ported to {target!r}")
+        return found
+
+    def html(self) -> str:
+        """The page, to be kept as a file."""
+        from netwright.views.report import port_html
+
+        return port_html(self)
+
+    def _repr_html_(self) -> str:
+        from netwright.views.report import frame, port_html
+
+        return frame(port_html(self), 600)

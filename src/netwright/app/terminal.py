@@ -9,7 +9,7 @@ from netwright import values
 
 def renderable(result: Any) -> Any:
     """The rich renderable of any result."""
-    from netwright.views import atlas, terminal
+    from netwright.views import atlas, ports, terminal
     from netwright.views.listing import listing
 
     match result:
@@ -25,6 +25,8 @@ def renderable(result: Any) -> Any:
             return atlas.look_view(result)
         case values.LookResult():
             return listing(result)
+        case values.Ports():
+            return ports.port_view(result)
         case values.AttributesResult():
             return terminal.attributes_table(result)
         case _:

@@ -3,3 +3,32 @@
 Comes in: a network with inputs, or a file of another technology; goes out: files, what of them differs from
 the original, where first and why. Knows recipes and runs, nothing of diagnosis, ideas and the journal.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from netwright.ports.original import Original
+    from netwright.ports.porting import Settings, plan, port
+    from netwright.ports.program import Layer, Program
+
+_FILES = {
+    "Layer": "program",
+    "Original": "original",
+    "Program": "program",
+    "Settings": "porting",
+    "plan": "porting",
+    "port": "porting",
+}
+
+__all__ = ["Layer", "Original", "Program", "Settings", "plan", "port"]
+
+
+def __getattr__(name: str) -> Any:
+    """Resolved when first used: collecting the catalogue imports every target, and torch.export takes a
+    second to import."""
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_FILES[name]}"), name)

@@ -38,8 +38,8 @@ class Method:
 
 @target("executorch", "ExecuTorch", needs=("executorch",), batch="one", taps="dear", open=Method)
 def executorch(source: Source) -> Path:
-    """The network as an ExecuTorch program, computed by XNNPACK where that has an operator and by ExecuTorch's
-    portable kernels elsewhere."""
+    """The network as an ExecuTorch program, computed by XNNPACK where that has an operator and by
+    ExecuTorch's portable kernels elsewhere."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 

@@ -74,9 +74,9 @@ def signature_of(native: Any) -> tuple[list[tuple[int, Any]], list[int]]:
 def tensors_of(
     details: Sequence[Mapping[str, Any]], about: Program
 ) -> dict[str, tuple[int, tuple[int, ...]]]:
-    """By layer the tensor that holds its result and how its axes lie: the last of those that the converter has
-    named after it and that has its shape, in order or with the channels last. Where both fit, as with 8×8×8,
-    the layer is left out."""
+    """By layer the tensor that holds its result and how its axes lie: the last of those that the converter
+    has named after it and that has its shape, in order or with the channels last. Where both fit, as with
+    8×8×8, the layer is left out."""
     found: dict[str, tuple[int, tuple[int, ...]]] = {}
     by_name: dict[str, list[Mapping[str, Any]]] = {}
     for detail in details:
@@ -94,7 +94,8 @@ def tensors_of(
 
 
 def _orders(has: tuple[int, ...], wanted: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The ways to turn the axes of `has` to have `wanted`: as they are, or channels last to channels second."""
+    """The ways to turn the axes of `has` to have `wanted`: as they are, or channels last to channels
+    second."""
     rank = len(has)
     if rank != len(wanted):
         return []

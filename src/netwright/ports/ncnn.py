@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netwright.catalogue import target
-from netwright.ports.running import Unsupported
+from netwright.ports.running import Unsupported, cores
 
 if TYPE_CHECKING:
     from netwright.ports.program import Program
@@ -41,6 +41,8 @@ class Net:
         self._net: Any = ncnn.Net()
         for reduced in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
             setattr(self._net.opt, reduced, False)
+        self._net.opt.num_threads = cores()
+        self._net.opt.openmp_blocktime = 0  # waiting threads sleep, so that others get the cores
         if self._net.load_param(str(files[0])) != 0 or self._net.load_model(str(files[1])) != 0:
             raise Unsupported("ncnn cannot load the file that was made for it; the log has its reason")
         self._inputs = len(about.inputs)

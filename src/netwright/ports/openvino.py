@@ -54,8 +54,8 @@ class Compiled:
 
 @target("openvino", "OpenVINO", needs=("openvino", "onnx"), source="onnx", taps="free", open=Compiled)
 def openvino(source: Source) -> tuple[Path, ...]:
-    """The network as OpenVINO's pair of files, in the precision it has; OpenVINO's own saving halves weights to
-    16 bits unless told otherwise."""
+    """The network as OpenVINO's pair of files, in the precision it has; OpenVINO's own saving halves weights
+    to 16 bits unless told otherwise."""
     import openvino as ov
 
     file = source.folder / "network.xml"

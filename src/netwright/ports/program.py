@@ -56,8 +56,8 @@ class Program:
     """The operators of a network, in the order they run in.
 
     `inputs` and `outputs` are names of nodes, in the order of the flattened arguments and results; `answer`
-    is the output that decisions are read from; `any_batch` says whether the inputs' first axis is free. `taps` are
-    the outputs that are there to read a layer by, by the layer's name.
+    is the output that decisions are read from; `any_batch` says whether the inputs' first axis is free.
+    `taps` are the outputs that are there to read a layer by, by the layer's name.
     """
 
     exported: torch.export.ExportedProgram
@@ -130,23 +130,27 @@ class Program:
             known[node] = frozenset(found)
         return {names[node.name]: found for node, found in known.items() if node.name in names}
 
-    def tapped(self, names: Sequence[str]) -> Program:
-        """The same program that also returns what the layers of these names give; `taps` says as which
-        output."""
+    def tapped(self, names: Sequence[str], *, only: bool = False) -> Program:
+        """The same program that also returns what the layers of these names give, or that returns nothing
+        else and ends there where `only` is set; `taps` says as which output."""
         nodes = [self.layer(name).node for name in names]
         program = self.exported
         module = torch.fx.GraphModule(program.graph_module, copy.deepcopy(program.graph))
+        for copied, node in zip(module.graph.nodes, program.graph.nodes, strict=True):
+            copied.name = node.name  # a copy avoids the names of Python's own functions
         by_name = {node.name: node for node in module.graph.nodes}
         output = next(node for node in module.graph.nodes if node.op == "output")
-        before = tuple(output.args[0])
+        before = () if only else tuple(output.args[0])
         results = [*before]
         for name in nodes:
             if by_name[name] not in results:
                 results.append(by_name[name])
         added = results[len(before) :]
         output.args = (tuple(results),)
+        if only:
+            module.graph.eliminate_dead_code()
         module.recompile()
-        specs = [*program.graph_signature.output_specs]
+        specs = [] if only else [*program.graph_signature.output_specs]
         specs += [OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(node.name), None) for node in added]
         signature = _with(program.graph_signature, output_specs=specs)
         count = sum(spec.kind is OutputKind.USER_OUTPUT for spec in specs)
@@ -167,9 +171,10 @@ class Program:
             program.constants,
             verifiers=[program.verifier],
         )
-        outputs = self.outputs + tuple(node.name for node in added)
+        outputs = tuple(node.name for node in results)
         taps = {name: results.index(by_name[node]) for name, node in zip(names, nodes, strict=True)}
-        return attrs.evolve(self, exported=exported, outputs=outputs, taps=taps)
+        answer = 0 if only else self.answer
+        return attrs.evolve(self, exported=exported, outputs=outputs, answer=answer, taps=taps)
 
     def read(self, inputs: Sequence[Tensor], names: Iterable[str]) -> tuple[list[Tensor], dict[str, Tensor]]:
         """The outputs for `inputs`, flattened, and what the layers of these names give, in PyTorch."""
@@ -178,7 +183,7 @@ class Program:
         reader = _Reader(self.exported.graph_module, {n: name for n, name in nodes.items() if name in wanted})
         with torch.no_grad():
             results = reader.run(*self._arguments(inputs))
-        return list(pytree.tree_leaves(results)), reader.found
+        return [t.detach() for t in pytree.tree_leaves(results)], reader.found
 
     def _arguments(self, inputs: Sequence[Tensor]) -> list[Any]:
         program, given = self.exported, iter(inputs)
@@ -239,9 +244,17 @@ def _plain(program: Program) -> nn.Module:
         else:
             weights = {n: held[n.name] for n in node.all_input_nodes if n.name in held}
             given = [n for n in node.all_input_nodes if n.name not in held]
-            if node.name in names or weights:
+            # A tracer takes a number that is passed to a module for a constant.
+            numbers = any(not isinstance(n.meta.get("val"), (Tensor, tuple, list)) for n in given)
+            if numbers:
+                for source in weights:
+                    name = identifier(f"{node.name}_{source.name}")
+                    root.register_buffer(name, weights[source])
+                    new[source] = graph.get_attr(name)
+                new[node] = _call(graph, node, new, traced=True)
+            elif node.name in names or weights:
                 step = _Step(node, given, weights)
-                name = names.get(node.name, identifier(node.name))
+                name = names.get(node.name) or identifier(f"{node.name}_whole")
                 root.add_module(name, step)
                 new[node] = graph.call_module(name, tuple(new[n] for n in given))
             else:
@@ -250,11 +263,19 @@ def _plain(program: Program) -> nn.Module:
     return module.eval()
 
 
-def _call(graph: torch.fx.Graph, node: torch.fx.Node, new: Mapping[torch.fx.Node, Any]) -> Any:
+def _call(
+    graph: torch.fx.Graph, node: torch.fx.Node, new: Mapping[torch.fx.Node, Any], traced: bool = False
+) -> Any:
     arguments = torch.fx.node.map_arg(node.args, lambda n: new[n])
     named = torch.fx.node.map_arg(node.kwargs, lambda n: new[n])
     if node.target is torch.ops.aten.sym_size.int:  # a tracer follows a tensor's own size, not the operator
         return graph.call_method("size", tuple(arguments))
+    if traced:
+        # Of numbers a tracer follows what Python's own functions are given, not what operators are.
+        name = operator_of(node)
+        if hasattr(Tensor, name) and isinstance(node.args[0], torch.fx.Node):
+            return graph.call_method(name, arguments, named)
+        return graph.call_function(getattr(torch, name, node.target), arguments, named)
     return graph.call_function(node.target, arguments, named)
 
 
@@ -289,7 +310,7 @@ class _Reader(torch.fx.Interpreter):
         result = super().run_node(n)
         name = self._wanted.get(n.name)
         if name is not None and isinstance(result, Tensor):
-            self.found[name] = result
+            self.found[name] = result.detach()
         return result
 
 

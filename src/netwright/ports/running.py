@@ -1,27 +1,39 @@
-"""What every technology gives and takes: the material of a port, and a ported network that is ready to run."""
+"""What every technology gives and takes: the material of a port, and a ported network that is ready to
+run."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from attrs import frozen
 
-from netwright.ports.program import Program
+if TYPE_CHECKING:
+    from netwright.ports.program import Program
 
 Arrays = list[np.ndarray]
 
 
 @frozen(eq=False)
 class Source:
-    """What a port is made from: the program, the folder to write into, and the same network in ONNX where the
-    target asked for it."""
+    """What a port is made from: the program, the folder to write into, the same network in ONNX where the
+    target asked for it, and a file of the user's inputs."""
 
     program: Program
     folder: Path
     onnx: Path | None = None
+    kept: Path | None = None
+
+    def inputs(self) -> list[np.ndarray]:
+        """The user's inputs that came along, N of them, in the order of the program's inputs; for calibration
+        and for proofs that travel."""
+        if self.kept is None:
+            return [t.numpy() for t in self.example]
+        with np.load(self.kept, allow_pickle=False) as saved:
+            return [saved[name] for name in self.program.inputs]
 
     @property
     def example(self) -> tuple[Any, ...]:
@@ -40,6 +52,11 @@ class Running(Protocol):
         ...
 
 
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def example_inputs(program: Program) -> tuple[Any, ...]:
     from torch.utils import _pytree as pytree
 
@@ -56,3 +73,10 @@ class Unsupported(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Unsupported, (self.reason, self.layer)
+
+
+class NothingRuns(Unsupported):
+    """A port is made and cannot be run on this machine."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NothingRuns, (self.reason, self.layer)

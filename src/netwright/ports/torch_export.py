@@ -1,4 +1,5 @@
-"""PyTorch's own exported program: one file that a PyTorch of another version or another machine loads and runs.
+"""PyTorch's own exported program: one file that a PyTorch of another version or another machine loads and
+runs.
 
 Source: https://docs.pytorch.org/docs/stable/export.html
 """

@@ -40,8 +40,8 @@ class Script:
 
 @target("torchscript", "TorchScript", extra="", taps="free", open=Script)
 def torchscript(source: Source) -> Path:
-    """The network as traced, with its method `forward`, and `layers`, which returns every layer's result after
-    the outputs."""
+    """The network as traced, with its method `forward`, and `layers`, which returns every layer's result
+    after the outputs."""
     import torch
 
     program, file = source.program, source.folder / "network.torchscript.pt"

@@ -22,7 +22,7 @@ import numpy as np
 
 from netwright.catalogue import Target
 from netwright.ports.program import Program
-from netwright.ports.running import Arrays, Running, Source, Unsupported
+from netwright.ports.running import Arrays, Running, Source, Unsupported, cores
 from netwright.values import UserError
 
 LONGEST = 600.0  # seconds that a converter may take for one network
@@ -39,7 +39,7 @@ class Workshop:
         self, target: Target, log: Path, *, threads: int | None = None, longest: float = LONGEST
     ) -> None:
         self.target, self.log = target, log
-        self._threads, self._longest = threads, longest
+        self.threads, self._longest = threads or cores(), longest
         self._process: Any = None
         self._pipe: Any = None
 
@@ -49,9 +49,12 @@ class Workshop:
     def __exit__(self, *raised: Any) -> None:
         self.close()
 
-    def build(self, about: Program, program: Path, folder: Path, onnx: Path | None) -> tuple[Path, ...]:
-        """Make the port of the program saved at `program`. Raises `Unsupported`, `UserError` and `Died`."""
-        return self._ask("build", about, program, folder, onnx)
+    def build(
+        self, about: Program, program: Path, folder: Path, onnx: Path | None = None, kept: Path | None = None
+    ) -> tuple[Path, ...]:
+        """Make the port of the program saved at `program`; `kept` holds inputs of the user's. Raises
+        `Unsupported`, `UserError` and `Died`."""
+        return self._ask("build", about, program, folder, onnx, kept)
 
     def open(self, files: tuple[Path, ...], about: Program) -> tuple[str, ...]:
         """Make a port ready to run; the layers whose results can be read."""
@@ -108,7 +111,7 @@ class Workshop:
         self._pipe, theirs = context.Pipe()
         module = self.target.function.__module__
         self._process = context.Process(
-            target=_work, args=(theirs, module, self.target.id, str(self.log), self._threads), daemon=True
+            target=_work, args=(theirs, module, self.target.id, str(self.log), self.threads), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -132,7 +135,7 @@ class Workshop:
 _START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
-def _work(pipe: Any, module: str, id: str, log: str, threads: int | None) -> None:
+def _work(pipe: Any, module: str, id: str, log: str, threads: int) -> None:
     """The process of one technology: answers what it is asked until it is asked nothing."""
     import warnings
 
@@ -145,7 +148,9 @@ def _work(pipe: Any, module: str, id: str, log: str, threads: int | None) -> Non
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     warnings.simplefilter("ignore")
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    if hasattr(os, "sched_setaffinity"):  # every runtime counts the cores that it may use
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    torch.set_num_threads(threads)
     found = entries_of(importlib.import_module(module))
     target = next(entry for entry in found if isinstance(entry, Target) and entry.id == id)
     bench = _Bench(target)
@@ -183,9 +188,11 @@ class _Bench:
         self._target = target
         self._running: Running | None = None
 
-    def build(self, about: Program, program: Path, folder: Path, onnx: Path | None) -> tuple[Path, ...]:
+    def build(
+        self, about: Program, program: Path, folder: Path, onnx: Path | None, kept: Path | None
+    ) -> tuple[Path, ...]:
         folder.mkdir(parents=True, exist_ok=True)
-        made = self._target.function(Source(about.loaded(program), folder, onnx))
+        made = self._target.function(Source(about.loaded(program), folder, onnx, kept))
         return tuple(Path(file) for file in (made if isinstance(made, (tuple, list)) else (made,)))
 
     def open(self, files: tuple[Path, ...], about: Program) -> tuple[str, ...]:

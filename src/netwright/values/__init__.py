@@ -58,6 +58,8 @@ from netwright.values.events import (
     Spent,
     StageStarted,
     StateChanged,
+    TargetEnded,
+    TargetStarted,
     TestScored,
     TrialEnded,
 )
@@ -66,6 +68,15 @@ from netwright.values.folding import Row, flat_rows, folded_rows
 from netwright.values.json import from_json, to_json
 from netwright.values.layers import Cost, LayerLine, ModuleLine, cost
 from netwright.values.place import Attribute, Place
+from netwright.values.port import (
+    Divergence,
+    Latency,
+    LayerParity,
+    Limit,
+    Port,
+    Ports,
+    TargetPort,
+)
 from netwright.values.results import (
     AttributesResult,
     Change,
@@ -103,6 +114,7 @@ __all__ = [
     "DetailKind",
     "DiagnoseResult",
     "Difference",
+    "Divergence",
     "Edit",
     "EpochEnded",
     "Event",
@@ -116,8 +128,11 @@ __all__ = [
     "InputLook",
     "InputMap",
     "JournalError",
+    "Latency",
     "LayerLine",
     "LayerLook",
+    "LayerParity",
+    "Limit",
     "LookResult",
     "MetricName",
     "ModuleLine",
@@ -132,6 +147,8 @@ __all__ = [
     "Place",
     "Plan",
     "PlanMade",
+    "Port",
+    "Ports",
     "ProbeResult",
     "RoundEnded",
     "Row",
@@ -145,6 +162,9 @@ __all__ = [
     "StageStarted",
     "StateChanged",
     "Status",
+    "TargetEnded",
+    "TargetPort",
+    "TargetStarted",
     "TestEffect",
     "TestScored",
     "Thumbnails",

@@ -13,6 +13,7 @@ from attrs import field, frozen
 from netwright.values.budget import Plan
 from netwright.values.edit import Edit
 from netwright.values.finding import Finding
+from netwright.values.port import TargetPort
 from netwright.values.verdict import Verdict
 
 
@@ -214,6 +215,22 @@ class StateChanged:
     message: str = ""
 
 
+@frozen
+class TargetStarted:
+    """A port to a technology begins; `stage` is what is done: `plan`, `build`, `outputs`, `layers`,
+    `time`."""
+
+    target: str
+    stage: str = "build"
+
+
+@frozen
+class TargetEnded:
+    """A port to a technology is finished, with its proof."""
+
+    port: TargetPort
+
+
 Event = (
     StageStarted
     | Note
@@ -234,4 +251,6 @@ Event = (
     | ColumnMeasured
     | MomentKept
     | StateChanged
+    | TargetStarted
+    | TargetEnded
 )

@@ -8,7 +8,18 @@ from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from netwright.values import EpochEnded, Event, Note, PlanMade, RunEnded, RunFailed, RunStarted, StageStarted
+from netwright.values import (
+    EpochEnded,
+    Event,
+    Note,
+    PlanMade,
+    RunEnded,
+    RunFailed,
+    RunStarted,
+    StageStarted,
+    TargetEnded,
+    TargetStarted,
+)
 from netwright.views import words
 from netwright.views.layout import text
 
@@ -66,6 +77,14 @@ class Progress:
                 self._show()
             case PlanMade(plan):
                 self._say("plan", plan.sentence)
+            case TargetStarted(target, stage):
+                self._stage = "port"
+                self._last = f"{target}: {stage}"
+                self._show()
+            case TargetEnded(port):
+                self._done += 1
+                if self._bars is None:
+                    self._say("port", f"{port.target}: {port.status}")
             case Note(said):
                 self._say("note", said)
             case _:

@@ -1,0 +1,259 @@
+"""The verb `port`: networks in other technologies, each with its proof."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from netwright import diagnosis as rooms
+from netwright import ports
+from netwright.app.looking import written as written
+from netwright.app.results import PortResult
+from netwright.app.weights import fill, weights_of
+from netwright.app.work import FOLDER, OnEvent, Work, device_for, fold, journal_folder, opened, working
+from netwright.catalogue import Catalogue, Target
+from netwright.ports import Original, Settings
+from netwright.recipe import Recipe, user_code
+from netwright.recipe.source import layer_lines
+from netwright.recipe.task import UNIT_LOSSES, decisions
+from netwright.runs import Run
+from netwright.trials import Failure, Job
+from netwright.values import Budget, Finding, Note, Port, UserCodeError, UserError
+
+# In the order of the documentation: the hub first, then what is made from it, the smallest devices last.
+ORDER = (
+    "torch-export", "torchscript", "onnx", "caffe", "tensorrt", "openvino", "ncnn", "mnn", "litert",
+    "litert-micro", "executorch",
+)  # fmt: skip
+_FILES = (".onnx", ".prototxt", ".caffemodel")
+
+
+def port(
+    network: Recipe | str | nn.Module | Sequence[Recipe | str],
+    inputs: Any = None,
+    *,
+    to: str | Sequence[str] = "all",
+    folder: str | Path | None = None,
+    plan: bool = False,
+    weights: str | Path | None = None,
+    partial: bool = False,
+    count: int = Settings.inputs,
+    batches: Sequence[int] = (1,),
+    threads: int | None = None,
+    tolerance: float | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    journal: str | Path | None = None,
+    extensions: tuple[str, ...] = (),
+    on_event: OnEvent | None = None,
+) -> PortResult:
+    """A network in other technologies, with its parity: both run on the same inputs, compared layer by layer,
+    and where they differ the first layer that does is named with the likely reason.
+
+    `network` is a recipe or its name, a network with `inputs` (a batch (N, …), a tuple of arguments, or a
+    dictionary by name), an ONNX file or a Caffe prototxt, or several recipes. `to` are ids of targets, or
+    `"all"`. A recipe is run on `count` of its validation inputs, with `weights`, else those of the journal's
+    best finished run, else after it was trained once. Files go below `folder`, a folder a target. `batches`
+    are the batch sizes that are timed, with `threads`; `tolerance` is relative to each layer's largest value.
+    With `plan` nothing is made: only what does not fit is told. Raises `UserError` and `UserCodeError`.
+    """
+    if not isinstance(network, (str, Recipe, nn.Module)):
+        several = [
+            port(
+                one, to=to, folder=folder, plan=plan, weights=weights, partial=partial, count=count,
+                batches=batches, threads=threads, tolerance=tolerance, seed=seed, device=device,
+                journal=journal, extensions=extensions, on_event=on_event,
+            )
+            for one in network
+        ]  # fmt: skip
+        return PortResult(tuple(found for result in several for found in result.networks))
+    settings = Settings(count, batches=tuple(batches), threads=threads, tolerance=tolerance)
+    catalogue = Catalogue.collect()
+    if isinstance(network, nn.Module):
+        original = _of_network(network, inputs)
+        catalogue, run, notes = Catalogue.collect(), "as it is", ()
+        below = Path(folder or Path(FOLDER) / "ports" / original.name)
+    else:
+        recipe = opened(network, extensions)
+        catalogue = recipe.catalogue or catalogue
+        original, run, notes = _of_recipe(
+            recipe, count, weights, partial, seed, device_for(device), journal, extensions, on_event, not plan
+        )
+        below = Path(folder or journal_folder(recipe, journal) / "ports" / original.name)
+    targets = _chosen(to, catalogue)
+    makes = ports.plan if plan else ports.port
+    events = makes(original, targets, below, settings, time.perf_counter, catalogue.targets.get("onnx"))
+    with user_code(original.name):
+        found = _folded(events, on_event)
+    return PortResult((attrs.evolve(found, run=run, notes=notes),))
+
+
+def batch_sizes(text: str) -> tuple[int, ...]:
+    """The batch sizes of `1,8`. Raises `UserError` for anything else."""
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise UserError(f"--batch {text}: say sizes with commas between, as in 1,8")
+    return sizes
+
+
+def port_status(name: str) -> None:
+    """Refuse a `--fail-on` that there is not, before anything is run."""
+    if name not in ("never", "differs", "unsupported"):
+        raise UserError(f"--fail-on {name}: say differs, unsupported or never")
+
+
+def fails(result: PortResult, fail_on: str) -> bool:
+    """Whether a port is as bad as asked: one that cannot be made is worse than one that differs."""
+    bad = {"never": (), "differs": ("differs", "unsupported"), "unsupported": ("unsupported",)}[fail_on]
+    return any(target.status in bad for target in result.targets)
+
+
+def _folded(events: Generator[Any, None, Port], on_event: OnEvent | None) -> Port:
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            return end.value
+        if on_event is not None:
+            on_event(event)
+
+
+def _chosen(to: str | Sequence[str], catalogue: Catalogue) -> list[Target]:
+    """The targets asked for, in the documentation's order. Raises `UserError` for one that there is not."""
+    names = [name.strip() for part in ([to] if isinstance(to, str) else to) for name in part.split(",")]
+    known = sorted(catalogue.targets, key=lambda id: ORDER.index(id) if id in ORDER else len(ORDER))
+    unknown = next((name for name in names if name not in known and name != "all"), None)
+    if unknown is not None:
+        raise UserError(f"no target {unknown!r}; there are {', '.join(known)}, or all")
+    return [catalogue.targets[id] for id in known if "all" in names or id in names]
+
+
+def _of_network(network: nn.Module, inputs: Any) -> Original:
+    name = type(network).__name__
+    if inputs is None:
+        raise UserError("port: a network needs inputs to be compared on; nw.port(network, inputs)")
+    arguments = inputs if isinstance(inputs, tuple) else () if isinstance(inputs, dict) else (inputs,)
+    named = dict(inputs) if isinstance(inputs, dict) else {}
+    lines = layer_lines(network)
+    original = Original(name, network, tuple(map(_tensors, arguments)), _tensors(named), lines, _largest)
+    if original.count < 1:
+        raise UserError("port: the batch is empty; give one input at least")
+    return original
+
+
+def _largest(answers: Tensor) -> Tensor:
+    """The decision of a network of which no task is known: the largest of its answers."""
+    return answers.reshape(len(answers), -1).argmax(1)
+
+
+def _tensors(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, dict):
+        return {k: _tensors(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_tensors, value))
+    return torch.as_tensor(value) if hasattr(value, "__array__") else value
+
+
+def _of_recipe(
+    recipe: Recipe,
+    count: int,
+    weights: str | Path | None,
+    partial: bool,
+    seed: int,
+    device: str,
+    journal: str | Path | None,
+    extensions: tuple[str, ...],
+    on_event: OnEvent | None,
+    train: bool,
+) -> tuple[Original, str, tuple[str, ...]]:
+    """The recipe's network with the weights that DESIGN names and its validation inputs."""
+    with user_code(recipe.display_name):
+        network, places = recipe.build_with_places(seed)
+        inputs, targets = recipe.data.parts.val.head(count)
+    run, notes = weights_of(recipe, network, weights, partial, seed, journal, device)
+    if run.startswith("untrained") and train:
+        made = _trained(recipe, seed, device, journal, extensions, on_event)
+        fill(network, made)
+        score = made.scores.get("val")
+        run = f"trained for this, seed {seed}" + (f", validation {score:.3g}" if score is not None else "")
+        notes = ("no finished run of this recipe was in the journal, so it was trained once",)
+    total = len(recipe.data.parts.val)
+    if len(targets) < total:
+        notes = (*notes, f"compared on the first {len(targets)} of {total:,} validation inputs")
+    yardstick = recipe.yardstick
+    task, metric = yardstick.task, yardstick.metric
+    at_zero = recipe.training.loss_name not in UNIT_LOSSES
+    decided = task.name in ("classification", "binary", "multilabel")
+    network.cpu()
+    original = Original(
+        Path(recipe.display_name.partition(":")[0]).stem,
+        network,
+        () if isinstance(inputs, dict) else (inputs,),
+        inputs if isinstance(inputs, dict) else {},
+        places,
+        (lambda answers: decisions(recipe.judged(answers), task, at_zero)) if decided else None,
+        lambda answers: metric.score(recipe.judged(answers), targets[: len(answers)]),
+        metric.name,
+    )
+    return original, run, notes
+
+
+def _trained(
+    recipe: Recipe,
+    seed: int,
+    device: str,
+    journal: str | Path | None,
+    extensions: tuple[str, ...],
+    on_event: OnEvent | None,
+) -> Run:
+    """The recipe trained once, kept in the journal. Raises `UserError` naming the cause where it cannot
+    be."""
+    if on_event is not None:
+        on_event(Note("no finished run of this recipe is in the journal: it is trained once"))
+    limit = Budget.parse("1h")  # of no effect on one training
+    with working("train", recipe, limit, {"seed": seed}, seed, device, journal, extensions, None, 0) as work:
+        job = Job(recipe, seed, purpose="the weights to port", keep_weights=True, device=device)
+        ended: list[Run | Failure] = fold(_outcomes(work, job), work, on_event, [])
+        work.finish("trained", {"key": job.key})
+    result = ended[0]
+    if isinstance(result, Run) and not result.diverged:
+        return result
+    cause = _cause(recipe, device)
+    reason = result.reason if isinstance(result, Failure) else "its loss does not stay finite"
+    if isinstance(result, Failure) and result.kind == "user-code" and cause is None:
+        raise UserCodeError(result.reason, traceback=result.traceback)
+    what = f"cause {cause}" if cause else reason
+    raise UserError(
+        f"{recipe.display_name}: cannot be trained ({what}), so there are no weights to port;"
+        " netwright diagnose says more, or name --weights"
+    )
+
+
+def _outcomes(work: Work, job: Job) -> Generator[Any, None, list[Run | Failure]]:
+    ended: list[Run | Failure] = []
+    for item in work.engine.run([job]):
+        if isinstance(item, tuple):
+            ended.append(item[1])
+        else:
+            yield item
+    return ended
+
+
+def _cause(recipe: Recipe, device: str) -> str | None:
+    """The cause that the checks give of a recipe as it stands, if any."""
+    static = rooms.static_evidence(recipe, device)
+    checks = (recipe.catalogue or Catalogue.collect()).checks.values()
+    found: Iterable[Any] = rooms.examine(static, checks)
+    ranking = rooms.rank(f for f in found if isinstance(f, Finding))
+    return ranking.findings[0].cause if ranking.findings else None
