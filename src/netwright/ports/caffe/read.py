@@ -6,6 +6,7 @@ the prototxt; the result is a `torch.fx.GraphModule` whose `.code` can be read.
 
 from __future__ import annotations
 
+import builtins
 import keyword
 import math
 import operator
@@ -115,8 +116,10 @@ def _shape_of(name: str, network: Network) -> tuple[int, ...]:
 def _identifier(name: str, root: nn.Module) -> str:
     """A Caffe name as a Python name that is still free in the module."""
     plain = re.sub(r"\W", "_", name, flags=re.ASCII) or "layer"
-    if plain[0].isdigit() or keyword.iskeyword(plain) or plain == "self":
+    if plain[0].isdigit() or keyword.iskeyword(plain):
         plain = f"layer_{plain}"
+    if hasattr(builtins, plain) or plain == "self":  # not for a variable of the code
+        plain += "_"
     free, count = plain, 0
     while hasattr(root, free):
         count += 1

@@ -10,7 +10,8 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from netwright.ports.caffe.network import read_network
+from netwright.ports.caffe.prototxt import message, text_of
 from netwright.values import UserError
 
 Arrays = list[np.ndarray[Any, Any]]
@@ -36,11 +38,12 @@ class OpenCVNet:
         network = read_network(prototxt)
         self.taps: tuple[str, ...] = network.blobs
         self._inputs, self._outputs = tuple(network.inputs), network.outputs
-        self._places = {
-            top: (layer.name, index) for layer in network.layers for index, top in enumerate(layer.tops)
-        }
+        self._makers = {top: layer.name for layer in network.layers for top in layer.tops}
+        several = {top for layer in network.layers if len(layer.tops) > 1 for top in layer.tops}
+        self._makers |= {top: f"{top}/read" for top in several}
         try:
-            self._net = cv2.dnn.readNetFromCaffe(str(prototxt), str(caffemodel or ""))
+            with _with_readers(prototxt, sorted(several)) as path:
+                self._net = cv2.dnn.readNetFromCaffe(str(path), str(caffemodel or ""))
         except (cv2.error, AttributeError) as error:
             raise _cannot_run("OpenCV", prototxt, str(error)) from None
         self._net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
@@ -57,11 +60,25 @@ class OpenCVNet:
             for name, array in arrays.items():
                 self._net.setInput(array, name)
             wanted = list(dict.fromkeys((*self._outputs, *taps)))
-            made = self._net.forwardAndRetrieve([self._places[blob][0] for blob in wanted])
+            made = self._net.forward([self._makers[blob] for blob in wanted])
         except self._wrong as error:
             raise _cannot_run("OpenCV", self._prototxt, str(error)) from None
-        found = {blob: np.array(tops[self._places[blob][1]]) for blob, tops in zip(wanted, made, strict=True)}
+        found = {blob: np.array(array) for blob, array in zip(wanted, made, strict=True)}
         return [found[name] for name in self._outputs], {name: found[name] for name in taps}
+
+
+@contextmanager
+def _with_readers(prototxt: Path, blobs: Sequence[str]) -> Generator[Path]:
+    """The prototxt with a layer that passes on each of these blobs. OpenCV lets go of all tops of a layer but
+    the first, so that by the end another layer has written over them."""
+    if not blobs:
+        yield prototxt
+        return
+    layers = [message(name=f"{b}/read", type="Power", bottom=b, top=f"{b}/read") for b in blobs]
+    with tempfile.TemporaryDirectory(prefix="netwright-opencv-") as folder:
+        path = Path(folder) / prototxt.name
+        path.write_text(prototxt.read_text() + "\n" + text_of(message(layer=layers)))
+        yield path
 
 
 class CaffeProcess:

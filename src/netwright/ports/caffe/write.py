@@ -75,6 +75,8 @@ class _Writing:
     inputs: list[Message] = Factory(list)
     drafts: list[Draft] = Factory(list)
     limits: list[CaffeLimit] = Factory(list)
+    made: dict[str, str] = Factory(dict)  # by node, the blob as the layer gave it
+    shared: dict[fx.Node, fx.Node] = Factory(dict)  # whose memory a node's result lies in
 
     def network(self, name: str, *, with_weights: bool) -> Message:
         layers = [draft.message(with_weights) for draft in self.drafts]
@@ -82,8 +84,7 @@ class _Writing:
 
     def mapping(self) -> dict[str, str]:
         """Layer -> blob, of the layers whose result some blob holds."""
-        blobs = {node.name: blob for node, blob in self.held.blobs.items() if isinstance(blob, str)}
-        return {layer.name: blobs[layer.node] for layer in self.program.layers if layer.node in blobs}
+        return {layer.name: self.made[layer.node] for layer in self.program.layers if layer.node in self.made}
 
     # What goes in --------------------------------------------------------------------------------------
 
@@ -97,13 +98,20 @@ class _Writing:
             if spec.kind is InputKind.USER_INPUT:
                 sizes = [int(size) if isinstance(size, int) else 1 for size in node.meta["val"].shape]
                 shape = message(shape=message(dim=sizes))
-                given = {"name": node.name, "type": "Input", "top": node.name, "input_param": shape}
-                self.inputs.append(message(**given))
-                self.held.blobs[node] = node.name
+                name = self.free(node.name)
+                self.inputs.append(message(name=name, type="Input", top=name, input_param=shape))
+                self.held.blobs[node] = name
             else:
                 target = str(spec.target)
                 holder = exported.state_dict if target in exported.state_dict else exported.constants
                 self.held.constants[node] = holder[target]
+
+    def free(self, name: str) -> str:
+        """A name that no layer has."""
+        taken = set(self.names.values())
+        while name in taken:
+            name += "_"
+        return name
 
     # One node ------------------------------------------------------------------------------------------
 
@@ -129,7 +137,7 @@ class _Writing:
             which: Any = node.args[1]
             chosen = several[which] if isinstance(several, list) else several
             if chosen is not None:
-                self.held.blobs[node] = chosen
+                self.held.blobs[node] = self.made[node.name] = chosen
             return
         if called.startswith(_SILENT) or not _tensors(value):
             return
@@ -152,7 +160,9 @@ class _Writing:
         self.keep(node, name, step, result)
         target: Any = node.target
         if target._schema.is_mutable:  # in place: what was there before is there no more
-            self.held.blobs[source] = self.held.blobs[node]
+            owner = self.shared[node] = self.shared.get(source, source)
+            for other in (owner, *(one for one, of in self.shared.items() if of is owner)):
+                self.held.blobs[other] = self.held.blobs[node]
 
     def step(self, node: fx.Node, name: str, called: str) -> Step:
         users = [user for user in node.users if user.target is operator.getitem and user.users]
@@ -170,6 +180,7 @@ class _Writing:
                 for draft in step.drafts:
                     draft.bottoms = [name if bottom == result else bottom for bottom in draft.bottoms]
                 result = name
+            self.made[node.name] = result
         self.drafts += step.drafts
         self.held.blobs[node] = result
 
@@ -211,11 +222,11 @@ class _Writing:
         if loose == blobs:
             return
         for index, blob in enumerate(blobs):
-            name = f"output{index}"
+            name = self.free(f"output{index}")
             self.drafts.append(Draft(name, "Power", [blob], [name], {}, []))
         unused = [top for top in loose if top not in blobs]
         if unused:
-            self.drafts.append(Draft("unused", "Silence", unused, [], {}, []))
+            self.drafts.append(Draft(self.free("unused"), "Silence", unused, [], {}, []))
 
 
 def _written(program: Program) -> _Writing:
