@@ -275,7 +275,7 @@ NETWORKS = {
 
 
 def lived_in(network, seed=0):
-    """The network as if it had been trained: statistics and weights of its norms are not those of the start."""
+    """The network as if it had been trained: its norms are not as they were at the start."""
     torch.manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._NormBase) and module.running_mean is not None:

@@ -1,7 +1,5 @@
 """Every operator that is written means the same to both referees, and to our own reader."""
 
-import warnings
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,7 @@ from netwright.ports.program import Program
 from ports.caffe.networks import lived_in
 from ports.caffe.referees import close, needs_caffe, needs_opencv, opencv
 
-# torch.export warns of the weights of every recurrent layer, and convolutions of even kernels that pad 'same'.
+# torch.export warns of the weights of every recurrent layer, PyTorch of even kernels that pad 'same'.
 pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes", "ignore:Using padding='same'")
 REFEREES = [pytest.param("caffe", marks=needs_caffe), pytest.param("opencv", marks=needs_opencv)]
 
@@ -83,7 +81,9 @@ OPERATORS = {
         IMAGE,
     ),
     "a value that is changed in place after it was named": (
-        lambda: Of(lambda s, x: (lambda y: s.relu(y) + y)(s.conv(x)), conv=nn.Conv2d(6, 6, 1), relu=nn.ReLU(True)),
+        lambda: Of(
+            lambda s, x: (lambda y: s.relu(y) + y)(s.conv(x)), conv=nn.Conv2d(6, 6, 1), relu=nn.ReLU(True)
+        ),
         IMAGE,
     ),
     "gelu by tanh": (lambda: nn.GELU("tanh"), IMAGE),
@@ -183,7 +183,9 @@ OPERATORS = {
         IMAGE,
     ),
     "other orders": (
-        lambda: Of(lambda s, x: (x.flip(3), x.roll(1, 2), x.repeat(1, 2, 1, 1), x[:, :1].expand(-1, 4, -1, -1))),
+        lambda: Of(
+            lambda s, x: (x.flip(3), x.roll(1, 2), x.repeat(1, 2, 1, 1), x[:, :1].expand(-1, 4, -1, -1))
+        ),
         IMAGE,
     ),
     "pixels shuffled": (lambda: nn.PixelShuffle(2), (2, 8, 3, 4)),
@@ -218,7 +220,10 @@ OPERATORS = {
         ROWS,
     ),
     "the last states of an LSTM": (
-        lambda: Of(lambda s, x: (lambda o, hc: (o, hc[0][0], hc[1][0]))(*s.rnn(x)), rnn=nn.LSTM(8, 3, batch_first=True)),
+        lambda: Of(
+            lambda s, x: (lambda o, hc: (o, hc[0][0], hc[1][0]))(*s.rnn(x)),
+            rnn=nn.LSTM(8, 3, batch_first=True),
+        ),
         ROWS,
     ),
     "GRU": (lambda: Of(lambda s, x: s.rnn(x)[0], rnn=nn.GRU(8, 3, batch_first=True)), ROWS),
@@ -247,8 +252,7 @@ def made(case):
     torch.manual_seed(3)
     network = lived_in(build())
     inputs = [3 * torch.randn(shape) for shape in shapes]
-    with warnings.catch_warnings():
-        return network, inputs, Program.of(network, tuple(inputs))
+    return network, inputs, Program.of(network, tuple(inputs))
 
 
 def flat(results):

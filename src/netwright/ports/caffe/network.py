@@ -203,12 +203,12 @@ def network_of(text: Message, file: str) -> Network:
             layers += _kept(layer)
     if not layers:
         raise UserError("no layer that runs at TEST; a network is a list of 'layer { ... }'", file=file)
-    made = {*inputs, *(top for one in layers for top in one.tops)}
-    labels = {bottom for one in layers for bottom in one.bottoms if bottom not in made}
-    if labels:
-        missing = sorted(labels)[0]
-        taker = next(one for one in layers if missing in one.bottoms)
-        raise taker.error(f"takes blob {missing!r}, which no layer makes")
+    made = set(inputs)
+    for layer in layers:
+        missing = [bottom for bottom in layer.bottoms if bottom not in made]
+        if missing:
+            raise layer.error(f"takes blob {missing[0]!r}, which no layer before it makes")
+        made.update(layer.tops)
     used = {bottom for one in layers for bottom in one.bottoms}
     return Network(
         name=str(text.last("name", "")),

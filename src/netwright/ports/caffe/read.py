@@ -13,10 +13,11 @@ import operator
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call
 
 from netwright.ports.caffe.modules import converted
 from netwright.ports.caffe.network import Layer, Network, read_network
@@ -43,14 +44,12 @@ def module_of(
     root, graph = nn.Module(), fx.Graph()
     nodes: dict[str, fx.Node] = {}
     values: dict[str, Tensor] = {}  # what flows there, as shapes without numbers
-    fake = FakeTensorMode(allow_non_fake_inputs=True)
     for name in network.inputs:
         shape = shapes.get(name) or _shape_of(name, network)
         nodes[name] = graph.placeholder(_identifier(name, root))
-        with fake:
-            values[name] = torch.empty(list(shape))
+        values[name] = torch.empty(list(shape), device="meta")
     for layer in network.layers:
-        _add(layer, root, graph, nodes, values, fake, needs_weights)
+        _add(layer, root, graph, nodes, values, needs_weights)
     outputs = tuple(nodes[blob] for blob in network.outputs)
     graph.output(outputs[0] if len(outputs) == 1 else outputs)
     return fx.GraphModule(root, graph, class_name=_class_name(network.name)).eval()
@@ -62,7 +61,6 @@ def _add(
     graph: fx.Graph,
     nodes: dict[str, fx.Node],
     values: dict[str, Tensor],
-    fake: FakeTensorMode,
     needs_weights: bool,
 ) -> None:
     """The layer's modules, called on its bottoms; its tops are what they give."""
@@ -74,8 +72,7 @@ def _add(
         root.add_module(target, module.eval())
         node = graph.create_node("call_module", target, tuple(arguments), name=target)
         try:
-            with fake, torch.no_grad():
-                result = module(*given)
+            result = _shapes_given(module, given)
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             sizes = " and ".join("×".join(map(str, value.shape)) for value in given)
             raise layer.error(f"cannot take {sizes}: {str(error).splitlines()[0]}") from None
@@ -90,6 +87,13 @@ def _add(
     for index, top in enumerate(layer.tops):
         nodes[top] = graph.call_function(operator.getitem, (arguments[0], index))
         values[top] = result[index]
+
+
+def _shapes_given(module: nn.Module, given: Sequence[Tensor]) -> Any:
+    """What a module makes of tensors without numbers."""
+    weights = [*module.named_parameters(), *module.named_buffers()]
+    with torch.no_grad():
+        return functional_call(module, {name: value.to("meta") for name, value in weights}, tuple(given))
 
 
 def _shape_of(name: str, network: Network) -> tuple[int, ...]:

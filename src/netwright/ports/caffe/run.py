@@ -157,6 +157,8 @@ class CaffeNet:
     ) -> tuple[Arrays, dict[str, Any]]:
         """The outputs, in the prototxt's order, and the blobs named."""
         arrays = _floats(self._inputs, inputs)
+        if not self._process.alive:
+            raise _cannot_run("Caffe", self._prototxt, "its process has ended")
         self._runs += 1
         given = self._process.folder / f"in{self._runs}.npz"
         found = self._process.folder / f"out{self._runs}.npz"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from netwright.ports.caffe.steps import Limit, Shape, Step, cut, fixed, reshaped, shape_of, writes
+from netwright.ports.caffe.steps import Array, Limit, Shape, Step, cut, fixed, reshaped, shape_of, writes
 
 
 def pair(values: Any, default: int = 1) -> list[int]:
@@ -158,7 +158,7 @@ def deconvolution(
         raise Limit("pads its output more than its input", "choose output_padding not above padding")
     if dilations != [1, 1]:
         sides = [(size - 1) * d + 1 for size, d in zip(kernel.shape[2:], dilations, strict=True)]
-        holed = np.zeros((*kernel.shape[:2], *sides), np.float32)
+        holed: Array = np.zeros((*kernel.shape[:2], *sides), np.float32)
         holed[:, :, :: dilations[0], :: dilations[1]] = kernel
         weights[0] = kernel = holed
     blob = as_image(step, blob, shape)[0]
