@@ -103,8 +103,9 @@ class Target:
     `open(files, program)` makes them ready to run. `needs` are the modules that must be there, `extra` is
     what installs them. `source` says what it is made from: the program, or the same network in ONNX. With
     `batch="one"` its files take one input at a time. Where `taps` are free one run reads every layer; where
-    they are dear every set of layers takes a port of its own. `limits(program)` yields, before anything is
-    made, what of a program does not fit, as `netwright.values.Limit`.
+    they are dear every set of layers takes a port of its own. `limits(source)` yields, before anything is
+    made, what of a program does not fit, as `netwright.values.Limit`. `rewrites` are the edits, by id, that
+    are made of a network first because the technology lacks what they replace.
     """
 
     id: str
@@ -117,6 +118,7 @@ class Target:
     function: Callable[..., Any] = field(repr=False)
     open: Callable[..., Any] | None = field(default=None, repr=False)
     limits: Callable[..., Iterable[Any]] | None = field(default=None, repr=False)
+    rewrites: tuple[str, ...] = ()
 
 
 def check(
@@ -183,12 +185,15 @@ def target(
     taps: Literal["free", "dear"] = "dear",
     open: Callable[..., Any] | None = None,
     limits: Callable[..., Iterable[Any]] | None = None,
+    rewrites: Iterable[str] = (),
 ) -> Callable[[Any], Any]:
     """Declare a technology that networks are ported to; see `Target`. Without `open` its ports are built and
     not run."""
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
-        entry = Target(id, title, tuple(needs), extra, source, batch, taps, function, open, limits)
+        entry = Target(
+            id, title, tuple(needs), extra, source, batch, taps, function, open, limits, tuple(rewrites)
+        )
         setattr(function, _MARK, entry)
         return function
 

@@ -87,8 +87,8 @@ def port(
         )
         below = Path(folder or journal_folder(recipe, journal) / "ports" / original.name)
     targets = _chosen(to, catalogue)
-    makes = ports.plan if plan else ports.port
-    events = makes(original, targets, below, settings, time.perf_counter, catalogue.targets.get("onnx"))
+    maker = catalogue.targets.get("onnx")
+    events = ports.port(original, targets, below, settings, time.perf_counter, maker, only_plan=plan)
     with user_code(original.name):
         found = _folded(events, on_event)
     return PortResult((attrs.evolve(found, run=run, notes=notes),))

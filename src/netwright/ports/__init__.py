@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from netwright.ports.original import Original
-    from netwright.ports.porting import Settings, plan, port
+    from netwright.ports.porting import port
     from netwright.ports.program import Layer, Program
+    from netwright.ports.yard import Settings
 
 _FILES = {
     "Layer": "program",
     "Original": "original",
     "Program": "program",
-    "Settings": "porting",
-    "plan": "porting",
+    "Settings": "yard",
     "port": "porting",
 }
 
-__all__ = ["Layer", "Original", "Program", "Settings", "plan", "port"]
+__all__ = ["Layer", "Original", "Program", "Settings", "port"]
 
 
 def __getattr__(name: str) -> Any:

@@ -36,7 +36,15 @@ class Method:
         return [o.detach().clone().numpy() for o in outputs], {}
 
 
-@target("executorch", "ExecuTorch", needs=("executorch",), batch="one", taps="dear", open=Method)
+@target(
+    "executorch",
+    "ExecuTorch",
+    needs=("executorch",),
+    batch="one",
+    taps="dear",
+    open=Method,
+    rewrites=("local-response-norm-by-convolution",),
+)
 def executorch(source: Source) -> Path:
     """The network as an ExecuTorch program, computed by XNNPACK where that has an operator and by
     ExecuTorch's portable kernels elsewhere."""

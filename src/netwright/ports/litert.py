@@ -61,13 +61,8 @@ def signature_of(native: Any) -> tuple[list[tuple[int, Any]], list[int]]:
 
     takes = {d["name"]: (d["index"], d["dtype"]) for d in native.get_input_details()}
     ordered = sorted(takes, key=lambda name: number(name.partition(":")[0]))
-    gives = {d["name"]: d["index"] for d in native.get_output_details()}
-    runner = native.get_signature_runner()
-    names = runner.get_output_details()
-    if len(gives) == len(names):
-        indices = [names[key]["index"] for key in sorted(names, key=number)]
-    else:
-        indices = list(gives.values())
+    gives = native.get_signature_runner().get_output_details()
+    indices = [int(gives[key]["index"]) for key in sorted(gives, key=number)]
     return [takes[name] for name in ordered], indices
 
 

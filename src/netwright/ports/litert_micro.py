@@ -52,6 +52,7 @@ class MicroInterpreter:
     batch="one",
     taps="dear",
     open=MicroInterpreter,
+    rewrites=("local-response-norm-by-convolution",),
 )
 def litert_micro(source: Source) -> Path:
     """The network as one .tflite file, which a microcontroller holds as an array."""

@@ -37,6 +37,11 @@ class Original:
         """How many inputs there are."""
         return next((len(t) for t in self._leaves() if t.ndim), 1)
 
+    @property
+    def example(self) -> int:
+        """How many inputs a program is followed with."""
+        return min(self.count, 4)
+
     def rows(self, start: int, stop: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments and named arguments of the inputs from `start` to `stop`."""
         count = self.count
@@ -52,11 +57,13 @@ class Original:
         leaves = pytree.tree_leaves(self.rows(start, stop))
         return [leaf.detach().cpu().numpy() for leaf in leaves if isinstance(leaf, Tensor)]
 
-    def program(self, batch: int | None) -> Program:
-        """The program with its batch free, or of `batch` inputs at a time."""
-        size = min(self.count, 4) if batch is None else batch
+    def program(self, batch: int | None, network: nn.Module | None = None) -> Program:
+        """The program with its batch free, or of `batch` inputs at a time; of `network`, where it was
+        rewritten."""
+        size = self.example if batch is None else batch
         arguments, named = self.rows(0, size)
-        return Program.of(self.network, arguments, named, places=self.places, free_batch=batch is None)
+        network = network or self.network
+        return Program.of(network, arguments, named, places=self.places, free_batch=batch is None)
 
     def outputs(self, start: int, stop: int) -> list[Tensor]:
         """What the network itself gives for these inputs, flattened."""

@@ -29,6 +29,7 @@ class Agreement:
         self.max_error = self.largest = 0.0
         self._errors: list[np.ndarray] = []  # the largest difference of every input, (B,)
         self._dot = self._one = self._other = 0.0
+        self.worst: tuple[np.ndarray, np.ndarray] | None = None  # of one input, where it differs most
 
     def add(self, original: np.ndarray, ported: np.ndarray) -> None:
         """Results of one batch, (B, …), of both. Shapes that differ count as wholly different."""
@@ -38,6 +39,8 @@ class Agreement:
             else:
                 self._errors.append(np.full(len(original) if original.ndim else 1, np.inf))
                 self.max_error = math.inf
+                if original.ndim and ported.ndim:
+                    self.worst = original[0], ported[0]
                 return
         one = np.atleast_1d(original).astype(np.float64, copy=False)
         other = np.atleast_1d(ported).astype(np.float64, copy=False)
@@ -47,6 +50,9 @@ class Agreement:
         distance = np.where(np.isnan(distance), np.inf, distance)
         each = distance.reshape(len(distance), -1).max(1, initial=0.0)
         self._errors.append(each)
+        if len(each) and float(each.max()) > self.max_error:
+            row = int(each.argmax())
+            self.worst = np.array(one[row]), np.array(other[row])
         self.max_error = max(self.max_error, float(each.max(initial=0.0)))
         finite = np.isfinite(one) & np.isfinite(other)
         first, second = one[finite], other[finite]
@@ -54,6 +60,10 @@ class Agreement:
         self._dot += float(first @ second)
         self._one += float(first @ first)
         self._other += float(second @ second)
+
+    @property
+    def seen(self) -> bool:
+        return bool(self._errors)
 
     @property
     def relative_error(self) -> float:

@@ -29,6 +29,7 @@ from netwright.recipe.source import Birthplace, is_ours, shown
 from netwright.runs import outputs_of
 from netwright.values import Place, UserError
 
+_IDENTITIES = ("dropout", "feature_dropout", "alpha_dropout", "contiguous", "alias", "detach", "clone", "to")
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 _TORCH = str(Path(torch.__file__).resolve().parent)
 
@@ -49,6 +50,11 @@ class Layer:
     kind: str
     shape: tuple[int | None, ...]
     place: Place
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether the layer gives what it was given, as dropout does outside training."""
+        return self.operator in _IDENTITIES
 
 
 @frozen(eq=False)

@@ -23,7 +23,7 @@ import numpy as np
 from netwright.catalogue import Target
 from netwright.ports.program import Program
 from netwright.ports.running import Arrays, Running, Source, Unsupported, cores
-from netwright.values import UserError
+from netwright.values import Limit, UserError
 
 LONGEST = 600.0  # seconds that a converter may take for one network
 
@@ -55,6 +55,12 @@ class Workshop:
         """Make the port of the program saved at `program`; `kept` holds inputs of the user's. Raises
         `Unsupported`, `UserError` and `Died`."""
         return self._ask("build", about, program, folder, onnx, kept)
+
+    def limits(
+        self, about: Program, program: Path, onnx: Path | None = None, kept: Path | None = None
+    ) -> tuple[Limit, ...]:
+        """What the technology itself says it cannot take of the program saved at `program`."""
+        return self._ask("limits", about, program, onnx, kept)
 
     def open(self, files: tuple[Path, ...], about: Program) -> tuple[str, ...]:
         """Make a port ready to run; the layers whose results can be read."""
@@ -194,6 +200,13 @@ class _Bench:
         folder.mkdir(parents=True, exist_ok=True)
         made = self._target.function(Source(about.loaded(program), folder, onnx, kept))
         return tuple(Path(file) for file in (made if isinstance(made, (tuple, list)) else (made,)))
+
+    def limits(
+        self, about: Program, program: Path, onnx: Path | None, kept: Path | None
+    ) -> tuple[Limit, ...]:
+        if self._target.limits is None:
+            return ()
+        return tuple(self._target.limits(Source(about.loaded(program), program.parent, onnx, kept)))
 
     def open(self, files: tuple[Path, ...], about: Program) -> tuple[str, ...]:
         self._running = None

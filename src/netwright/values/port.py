@@ -49,9 +49,18 @@ class LayerParity:
 
 
 @frozen
+class Picture:
+    """Numbers to be shown in colour: a corner of one channel of a layer's result."""
+
+    title: str
+    rows: tuple[tuple[float, ...], ...]
+
+
+@frozen
 class Divergence:
     """The first layer whose results differ though what it is given does not, the likely reason, and what the
-    catalogue of differences calls it. `runs` is how many runs it took to find."""
+    catalogue of differences calls it. `runs` is how many runs it took to find; `pictures` are the two results
+    and their difference, of the input that differs most."""
 
     layer: str
     likely: str
@@ -60,6 +69,7 @@ class Divergence:
     line: int | None = None
     relative_error: float | None = None
     runs: int = 1
+    pictures: tuple[Picture, ...] = ()
 
 
 @frozen

@@ -1,0 +1,215 @@
+"""The proof of a port: outputs and decisions over all inputs, every layer over some, where it first diverges
+and why, and how long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from netwright.ports.bisection import bisect
+from netwright.ports.differences import known_at
+from netwright.ports.original import batch_for
+from netwright.ports.parity import Agreement, first_to_diverge
+from netwright.ports.reasons import pictures_of, reason_of
+from netwright.ports.workshop import Workshop
+from netwright.ports.yard import Failed, Yard
+from netwright.values import Divergence, Latency
+
+
+class Proof:
+    """What is proved of one port of a yard's network; its workshop has the port open."""
+
+    def __init__(self, yard: Yard, workshop: Workshop, reopen: Callable[[], tuple[str, ...]]) -> None:
+        self._yard, self._workshop, self._reopen = yard, workshop, reopen
+        self._target = workshop.target
+        self._program = yard.program(workshop.target)
+        self._tolerance = yard.tolerance(self._program)
+        self.taps = reopen()
+
+    def outputs(self) -> dict[str, Any]:
+        """The outputs over all inputs, the decisions that change, and the task's metric before and after."""
+        yard, program = self._yard, self._program
+        agreements = [Agreement(self._tolerance) for _ in program.outputs]
+        before: list[torch.Tensor] = []
+        after: list[np.ndarray] = []
+        for start, stop in self._batches(yard.count, 64):
+            wanted = [t.cpu() for t in yard.original.outputs(start, stop)]
+            given, _ = self._run(start, stop)
+            for agreement, one, other in zip(agreements, wanted, given, strict=False):
+                agreement.add(one.numpy(), other)
+            before.append(wanted[program.answer])
+            after.append(given[program.answer])
+        worst = max(agreements, key=lambda a: a.relative_error)
+        changed, metric_before, metric_after = self._judged(before, after)
+        return {
+            "status": "parity" if all(agreement.within for agreement in agreements) else "differs",
+            "max_error": worst.max_error,
+            "relative_error": worst.relative_error,
+            "tolerance": self._tolerance,
+            "decision_changes": changed,
+            "metric_before": metric_before,
+            "metric_after": metric_after,
+            "inputs": yard.count,
+        }
+
+    def _judged(
+        self, before: list[torch.Tensor], after: list[np.ndarray]
+    ) -> tuple[float | None, float | None, float | None]:
+        """The share of inputs whose decision changes, and the metric of both; `None` without a task and where
+        the shapes differ."""
+        pairs = [
+            (one, other.reshape(tuple(one.shape)) if other.size == one.numel() else other)
+            for one, other in zip(before, after, strict=True)
+        ]
+        if not pairs or any(one.ndim == 0 or tuple(one.shape) != other.shape for one, other in pairs):
+            return None, None, None
+        first = torch.cat([one for one, _ in pairs])
+        second = torch.from_numpy(np.concatenate([other for _, other in pairs])).to(first.dtype)
+        original, changed = self._yard.original, None
+        if original.decide is not None:
+            one, other = original.decide(first), original.decide(second)
+            changed = float((one != other).reshape(len(one), -1).any(1).double().mean())
+        if original.score is None:
+            return changed, None, None
+        return changed, original.score(first), original.score(second)
+
+    def layers(self, differs: bool) -> dict[str, Any]:
+        """Every layer that can be read, and the first that diverges where the outputs differ."""
+        program = self._program
+        names = [layer.name for layer in program.layers]
+        found: dict[str, Agreement] | None
+        if self._target.taps == "free":
+            found = self._read(self.taps, self._ends())
+        else:
+            try:
+                found = self._tapped([layer.name for layer in program.layers if not layer.passes_on])
+            except Failed:  # all at once cannot be made: one by one, where there is something to find
+                found = None
+        if found is None:
+            first = self._bisected() if differs else None
+            return {"layers_of": len(names), "first_divergence": first}
+        layers = tuple(found[n].of(program.layer(n)) for n in names if n in found)
+        first = first_to_diverge({n: found[n].within for n in names if n in found}, program.upstream())
+        divergence = None
+        if differs and first is not None:
+            divergence = self._divergence(first, found[first], 1)
+        return {"layers": layers, "layers_of": len(names), "first_divergence": divergence}
+
+    def _ends(self) -> dict[str, int]:
+        """The layers that are outputs of the network, with the output's number."""
+        outputs = list(self._program.outputs)
+        return {n.name: outputs.index(n.node) for n in self._program.layers if n.node in outputs}
+
+    def _tapped(self, names: Sequence[str]) -> dict[str, Agreement]:
+        """The agreement of layers by a port made to return them too; it is not kept."""
+        tapped = self._program.tapped(names)
+        files = self._yard.build(self._workshop, tapped)
+        self._workshop.open(files, tapped.about())
+        return self._read((), tapped.taps)
+
+    def _read(self, taps: Sequence[str], ends: Mapping[str, int]) -> dict[str, Agreement]:
+        """Agreement of layers over the inputs that are followed: `taps` by name, `ends` as outputs."""
+        yard = self._yard
+        taps = [name for name in taps if name not in ends]
+        found = {name: Agreement(self._tolerance) for name in (*taps, *ends)}
+        for start, stop in self._batches(min(yard.count, yard.settings.followed), 16):
+            outputs, read = self._run(start, stop, taps)
+            wanted = self._wanted(start, stop, found)
+            for name, value in wanted.items():
+                given = outputs[ends[name]] if name in ends else read[name]
+                found[name].add(value.numpy(), given)
+        return {name: agreement for name, agreement in found.items() if agreement.seen}
+
+    def _wanted(self, start: int, stop: int, names: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        """What the layers of these names give in the network itself."""
+        yard = self._yard
+        program = yard.whole if yard.whole.any_batch else self._program
+        given = [torch.from_numpy(a) for a in self._filled(start, stop)]
+        _, read = program.read(given, names)
+        return {name: value[: stop - start] if value.ndim else value for name, value in read.items()}
+
+    def _bisected(self) -> Divergence | None:
+        program, end = self._program, self._program.answer_layer
+        if end is None:
+            return None
+        last: dict[str, Agreement] = {}
+
+        def differs(name: str) -> bool | None:
+            try:
+                last[name] = self._tapped([name])[name]
+            except Failed:
+                return None
+            return not last[name].within
+
+        names = [layer.name for layer in program.layers]
+        first, runs = bisect(names, program.upstream(), differs, end.name)
+        return self._divergence(first, last.get(first), runs)
+
+    def _divergence(self, name: str, agreement: Agreement | None, runs: int) -> Divergence:
+        layer = self._program.layer(name)
+        known = known_at(self._program, name, self._target.id)
+        seen = reason_of(*agreement.worst) if agreement is not None and agreement.worst else None
+        if known is not None:
+            words = known.what if seen is None else f"{seen}; {known.what}"
+        else:
+            words = seen or "its weights or settings are others in the port"
+        return Divergence(
+            name,
+            words,
+            known.id if known is not None else None,
+            layer.place.file,
+            layer.place.line,
+            agreement.relative_error if agreement is not None else None,
+            runs,
+            pictures_of(*agreement.worst) if agreement is not None and agreement.worst else (),
+        )
+
+    def timed(self) -> dict[str, Any]:
+        """Latency at the batch sizes that were asked for and the port can take, after it was opened anew, and
+        the most memory that this took above what its process held before."""
+        target, settings = self._target, self._yard.settings
+        before = self._workshop.peak("reset")
+        self._reopen()
+        latencies: list[Latency] = []
+        only = None if target.batch == "any" and self._program.any_batch else self._yard.batch(target, 1)
+        for batch in settings.batches:
+            if (only is not None and batch != only) or batch > self._yard.original.count:
+                continue
+            seconds = self._workshop.time(self._yard.original.flat(0, batch), settings.runs)
+            median, p95 = float(np.median(seconds)), float(np.quantile(seconds, 0.95))
+            latencies.append(Latency(median, p95, batch, self._workshop.threads, len(seconds)))
+        after = self._workshop.peak()
+        return {
+            "latencies": tuple(latencies),
+            "latency": latencies[0] if latencies else None,
+            "peak_memory": after - before if after is not None and before is not None else None,
+        }
+
+    def _batches(self, count: int, most: int) -> Iterator[tuple[int, int]]:
+        size = self._yard.batch(self._target, min(most, batch_for(self._yard.whole, most)))
+        for start in range(0, count, size):
+            yield start, min(start + size, count)
+
+    def _fixed(self) -> int | None:
+        """The batch size that the port's files are made for, where it is more than one."""
+        any_batch = self._program.any_batch or self._target.batch == "one"
+        return None if any_batch else self._yard.batch(self._target, 1)
+
+    def _filled(self, start: int, stop: int) -> list[np.ndarray]:
+        """The inputs from `start` to `stop`; the last one fills a batch of fixed size up."""
+        arrays, fixed = self._yard.original.flat(start, stop), self._fixed()
+        if fixed is None or stop - start == fixed:
+            return arrays
+        return [np.concatenate([a, np.repeat(a[-1:], fixed - len(a), 0)]) for a in arrays]
+
+    def _run(
+        self, start: int, stop: int, taps: Sequence[str] = ()
+    ) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+        outputs, read = self._workshop.run(self._filled(start, stop), taps)
+        if self._fixed() is None:
+            return outputs, read
+        count = stop - start
+        return [o[:count] for o in outputs], {name: value[:count] for name, value in read.items()}

@@ -1,0 +1,169 @@
+"""What the ports of one network share: its programs, their files, the network in ONNX, the inputs that
+travel."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+from attrs import field, frozen
+
+from netwright.catalogue import Target
+from netwright.ports.original import Original, batch_for
+from netwright.ports.parity import TOLERANCES
+from netwright.ports.program import Program
+from netwright.ports.rewriting import rewritten
+from netwright.ports.running import Unsupported
+from netwright.ports.workshop import Died, Workshop
+from netwright.values import UserError
+
+Failed = (Unsupported, UserError, Died)
+KEPT = 128  # inputs that go along to a port that calibrates, or that proves itself elsewhere
+
+
+@frozen
+class Settings:
+    """How thoroughly ports are proved: on how many `inputs` outputs are compared and on how many of them
+    (`followed`) every layer; `batches` are the batch sizes that are timed, `runs` times each, with `threads`
+    or as many as there are cores. `tolerance` replaces that of the network's precision."""
+
+    inputs: int = 300
+    followed: int = 16
+    runs: int = 50
+    batches: tuple[int, ...] = (1,)
+    threads: int | None = None
+    tolerance: float | None = None
+
+
+@attrs.define(eq=False)
+class Yard:
+    """Open while one network is ported; `folder` keeps the ports, a folder each."""
+
+    original: Original
+    folder: Path
+    settings: Settings
+    maker: Target | None
+    _programs: dict[str, Program] = field(factory=dict)
+    _rewritten: dict[str, dict[str, str]] = field(factory=dict)
+    _scratch: Any = None
+    _onnx: dict[str, Path | UserError | Unsupported] = field(factory=dict)
+
+    def __enter__(self) -> Yard:
+        self._scratch = tempfile.TemporaryDirectory(prefix="netwright-port-")
+        self._programs["any"] = self.original.program(None)
+        self._rewritten["any"] = {}
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._scratch.cleanup()
+
+    @property
+    def scratch(self) -> Path:
+        return Path(self._scratch.name)
+
+    @property
+    def whole(self) -> Program:
+        """The network as it is, its batch free where that can be."""
+        return self._programs["any"]
+
+    @property
+    def count(self) -> int:
+        """How many inputs outputs are compared on."""
+        return min(self.original.count, self.settings.inputs)
+
+    def program(self, target: Target) -> Program:
+        """The program that a target is made from: with its batch free or of one input, and rewritten where
+        the technology needs it."""
+        key = "/".join((target.batch, *target.rewrites))
+        if key not in self._programs:
+            shapes = {layer.name: layer.shape for layer in self.whole.layers}
+            network, done = rewritten(self.original.network, target.rewrites, shapes)
+            batch = None if target.batch == "any" else 1
+            plain = target.batch if not done else key
+            if plain not in self._programs:
+                self._programs[plain] = self.original.program(batch, network)
+            self._programs[key] = self._programs[plain]
+            self._rewritten[key] = done
+        return self._programs[key]
+
+    def rewrites(self, target: Target) -> dict[str, str]:
+        """By layer the rewrite that was made of it for a target."""
+        self.program(target)
+        return self._rewritten["/".join((target.batch, *target.rewrites))]
+
+    def workshop(self, target: Target, log: Path | None = None) -> Workshop:
+        log = log or self.folder / target.id / "log.txt"
+        log.unlink(missing_ok=True)
+        return Workshop(target, log, threads=self.settings.threads)
+
+    def batch(self, target: Target, most: int) -> int:
+        """How many inputs a port takes at a time: one, the example's where the batch is fixed, or many."""
+        if target.batch == "one":
+            return 1
+        if not self.program(target).any_batch:
+            return self.original.example
+        return batch_for(self.program(target), most)
+
+    def tolerance(self, program: Program) -> float:
+        """What a port of this program may differ by: the setting, or what its weights' precision allows."""
+        if self.settings.tolerance is not None:
+            return self.settings.tolerance
+        kinds = {str(t.dtype).partition(".")[2] for t in program.exported.state_dict.values()}
+        return max((TOLERANCES[kind] for kind in kinds if kind in TOLERANCES), default=TOLERANCES["float32"])
+
+    def build(self, workshop: Workshop, program: Program, folder: Path | None = None) -> tuple[Path, ...]:
+        """Make the port of a program, into a folder of its own unless one is named. Raises `Unsupported`,
+        `UserError` and `Died`."""
+        if folder is None:
+            folder = self.scratch / "part"
+            shutil.rmtree(folder, ignore_errors=True)
+        return workshop.build(
+            *self._material(workshop.target, program), folder, *self._more(workshop, program)
+        )
+
+    def limits(self, workshop: Workshop, program: Program) -> tuple[Any, ...]:
+        """What the technology itself says that it cannot take of a program."""
+        return workshop.limits(*self._material(workshop.target, program), *self._more(workshop, program))
+
+    def _material(self, target: Target, program: Program) -> tuple[Program, Path]:
+        saved = self.scratch / f"{target.id}.pt2"
+        program.save(saved)
+        return program.about(), saved
+
+    def _more(self, workshop: Workshop, program: Program) -> tuple[Path | None, Path]:
+        onnx = self.as_onnx(program) if workshop.target.source == "onnx" else None
+        return onnx, self._inputs()
+
+    def _inputs(self) -> Path:
+        """The user's inputs in a file, by the names of the program's inputs."""
+        file = self.scratch / "inputs.npz"
+        if not file.exists():
+            arrays = self.original.flat(0, min(self.count, KEPT))
+            np.savez(file, **dict(zip(self.whole.inputs, arrays, strict=True)))
+        return file
+
+    def as_onnx(self, program: Program) -> Path:
+        """The program in ONNX, made once where it is the whole network."""
+        if self.maker is None:
+            raise Unsupported("it is made from ONNX, and no target writes that")
+        whole = program is self.whole
+        known = self._onnx.get("whole") if whole else None
+        if isinstance(known, Path):
+            return known
+        if known is not None:
+            raise known
+        folder = self.scratch / ("onnx" if whole else "onnx-part")
+        with self.workshop(self.maker, self.scratch / "onnx.log") as workshop:
+            try:
+                made = workshop.build(*self._material(self.maker, program), folder)[0]
+            except (Unsupported, UserError) as raised:
+                if whole:
+                    self._onnx["whole"] = raised
+                raise
+        if whole:
+            self._onnx["whole"] = made
+        return made
