@@ -52,7 +52,7 @@ def test_what_caffe_lacks_is_a_limit_and_no_crash(case, tmp_path):
     build, shape, what = LIMITS[case]
     program = Program.of(build(), (torch.randn(shape),))
     found = limits(program)
-    assert any(what in limit.sentence for limit in found)
+    assert any(what in limit.limit for limit in found)
     assert all(limit.remedy for limit in found)
     with pytest.raises(UserError, match="port to caffe: layer"):
         write(program, tmp_path / "out")
@@ -68,15 +68,15 @@ def test_the_limit_names_the_layer_and_its_line_in_the_users_file():
     network.attn = Attention()
     (limit,) = limits(Program.of(network, (torch.randn(2, 5, 8),)))
     assert limit.layer.startswith("attn")
-    assert limit.place.file.endswith("test_limits.py")
+    assert limit.file.endswith("test_limits.py")
     with open(__file__) as source:
-        assert "scaled_dot_product_attention" in source.read().splitlines()[limit.place.line - 1]
+        assert "scaled_dot_product_attention" in source.read().splitlines()[limit.line - 1]
 
 
 def test_all_limits_are_found_in_one_go():
     network = Of(lambda s, x: (x.cumsum(1) + 1).cumprod(2))
     found = limits(Program.of(network, (torch.randn(IMAGE),)))
-    assert ["cumsum" in found[0].sentence, "cumprod" in found[1].sentence] == [True, True]
+    assert ["cumsum" in found[0].limit, "cumprod" in found[1].limit] == [True, True]
 
 
 def test_a_network_that_fits_has_no_limits():

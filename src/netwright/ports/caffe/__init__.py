@@ -6,6 +6,6 @@ the two files. The formats are read and written here from their field numbers; n
 
 from netwright.ports.caffe.read import read
 from netwright.ports.caffe.run import CaffeNet, OpenCVNet, caffe_interpreter
-from netwright.ports.caffe.write import CaffeLimit, limits, write
+from netwright.ports.caffe.write import limits, write
 
-__all__ = ["CaffeLimit", "CaffeNet", "OpenCVNet", "caffe_interpreter", "limits", "read", "write"]
+__all__ = ["CaffeNet", "OpenCVNet", "caffe_interpreter", "limits", "read", "write"]

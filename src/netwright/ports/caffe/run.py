@@ -10,11 +10,12 @@ import os
 import re
 import subprocess
 import tempfile
+import weakref
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -91,8 +92,8 @@ class CaffeProcess:
                 f"port to caffe: no real Caffe; name a Python that imports caffe, {SETTING}=PATH, "
                 "or run 'make setup-ports'"
             )
-        self._folder = tempfile.TemporaryDirectory(prefix="netwright-caffe-")
-        self.folder = Path(self._folder.name)
+        folder = tempfile.TemporaryDirectory(prefix="netwright-caffe-")
+        self.folder = Path(folder.name)
         self._log = (self.folder / "log").open("w+b")
         self._process = subprocess.Popen(
             [str(interpreter), "-E", str(_SIDE)],
@@ -102,6 +103,7 @@ class CaffeProcess:
             text=True,
             env={**os.environ, "GLOG_minloglevel": "2"},
         )
+        self._end = weakref.finalize(self, _end, self._process, self._log, folder)
 
     def ask(self, about: Path, **request: Any) -> None:
         """Sends a request and waits for its answer; without one, the log's last word is raised as `UserError`
@@ -124,18 +126,22 @@ class CaffeProcess:
         return self._process.poll() is None
 
     def close(self) -> None:
-        """Ends the process; asking it again raises."""
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                try:
-                    stream.close()
-                except BrokenPipeError:
-                    continue  # it ended by itself
-        if self.alive:
-            self._process.kill()
-        self._process.wait()
-        self._log.close()
-        self._folder.cleanup()
+        """Ends the process; asking it again raises. A process that nobody holds ends by itself."""
+        self._end()
+
+
+def _end(process: subprocess.Popen[str], log: IO[bytes], folder: tempfile.TemporaryDirectory[str]) -> None:
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            try:
+                stream.close()
+            except BrokenPipeError:
+                continue  # it ended by itself
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+    log.close()
+    folder.cleanup()
 
 
 class CaffeNet:

@@ -23,7 +23,7 @@ Shape: TypeAlias = tuple[Size, ...]
 Array: TypeAlias = np.ndarray[Any, Any]
 
 
-class Limit(Exception):
+class Unsayable(Exception):
     """What an operator needs that Caffe lacks, and what to do instead."""
 
     def __init__(self, sentence: str, remedy: str) -> None:
@@ -108,7 +108,7 @@ class Step:
         """The blob that holds what a node gives."""
         held = self.held.blobs.get(node)
         if not isinstance(held, str):
-            raise Limit(
+            raise Unsayable(
                 f"takes {node.name}, which is no single activation",
                 "give the layer one tensor of the network",
             )
@@ -121,7 +121,7 @@ class Step:
         """A weight as an array; the same memory where it is a float32 on the CPU."""
         held = self.held.constants.get(value) if isinstance(value, fx.Node) else value
         if held is None:
-            raise Limit(
+            raise Unsayable(
                 "has weights that are computed from the input", "Caffe's weights are fixed; use fixed weights"
             )
         return _array(held)
@@ -170,7 +170,7 @@ def fixed(sizes: Iterable[Size]) -> list[int]:
     """Sizes that must be known: all of a layer but the batch."""
     known = list(sizes)
     if not all(isinstance(size, int) for size in known):
-        raise Limit(
+        raise Unsayable(
             f"has free sizes ({', '.join(map(str, known))}) beside the batch",
             "export with inputs of one size; only the batch may vary",
         )
@@ -215,7 +215,7 @@ def along(step: Step, blob: str, shape: Shape, axis: int, matrix: Any) -> str:
     matrix = np.asarray(matrix, np.float32)
     outputs, size = matrix.shape
     if axis == 0:
-        raise Limit("mixes the inputs of a batch", "work on each input alone")
+        raise Unsayable("mixes the inputs of a batch", "work on each input alone")
     if axis == len(shape) - 1:
         settings = {"num_output": outputs, "bias_term": False, "axis": axis}
         return step("InnerProduct", blob, part="map", weights=[matrix], inner_product_param=settings)
@@ -255,7 +255,7 @@ def broadcast(step: Step, blob: str, shape: Shape, to: Shape) -> str:
     """The blob with its axes of size one repeated to a larger shape."""
     wide: Shape = (*(1,) * (len(to) - len(shape)), *shape)
     if len(wide) > len(shape) and shape[:1] != to[:1]:
-        raise Limit("repeats a blob over the batch", "give both tensors a batch axis")
+        raise Unsayable("repeats a blob over the batch", "give both tensors a batch axis")
     blob = reshaped(step, blob, shape, wide)
     for axis, (size, wanted) in enumerate(zip(wide, to, strict=True)):
         if size != wanted:

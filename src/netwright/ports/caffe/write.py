@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 from torch import Tensor, fx
 from torch.export.graph_signature import InputKind, TensorArgument
 from torch.fx.node import map_arg
@@ -24,27 +24,17 @@ from netwright.ports.caffe.caffemodel import write_caffemodel
 from netwright.ports.caffe.operators.normalisation import response_norm
 from netwright.ports.caffe.patterns import ResponseNorm, name_of, response_norms
 from netwright.ports.caffe.prototxt import Message, message, text_of
-from netwright.ports.caffe.steps import WRITERS, Draft, Held, Limit, Step, shape_of
+from netwright.ports.caffe.steps import WRITERS, Draft, Held, Step, Unsayable, shape_of
 from netwright.ports.program import Program
-from netwright.values import Place, UserError
+from netwright.values import Limit, Place, UserError
 
-__all__ = ["CaffeLimit", "limits", "operators", "write"]
+__all__ = ["limits", "operators", "write"]
 
 _SILENT = ("sym_size", "_assert", "sym_constrain", "_local_scalar", "item", "sym_numel")
 _RENAMED = {"self": "input", "step": "stride"}
 
 
-@frozen
-class CaffeLimit:
-    """A layer that Caffe cannot say as it is: what it needs that Caffe lacks, and what to do instead."""
-
-    layer: str
-    place: Place
-    sentence: str
-    remedy: str
-
-
-def limits(program: Program) -> list[CaffeLimit]:
+def limits(program: Program) -> list[Limit]:
     """Every layer of the program that cannot be written, in order."""
     return _written(program).limits
 
@@ -54,8 +44,8 @@ def write(program: Program, folder: str | Path, name: str = "net") -> tuple[Path
     layer gives. The prototxt's outputs come in the program's order."""
     writing = _written(program)
     for limit in writing.limits:
-        where = f" ({limit.place.file}:{limit.place.line})" if limit.place.file else ""
-        what = f"port to caffe: layer {limit.layer!r}{where} {limit.sentence}"
+        where = f" ({limit.file}:{limit.line})" if limit.file else ""
+        what = f"port to caffe: layer {limit.layer!r}{where} {limit.limit}"
         raise UserError(f"{what}; --plan shows what can be rewritten")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +64,7 @@ class _Writing:
     held: Held = Factory(lambda: Held({}, {}))
     inputs: list[Message] = Factory(list)
     drafts: list[Draft] = Factory(list)
-    limits: list[CaffeLimit] = Factory(list)
+    limits: list[Limit] = Factory(list)
     made: dict[str, str] = Factory(dict)  # by node, the blob as the layer gave it
     shared: dict[fx.Node, fx.Node] = Factory(dict)  # whose memory a node's result lies in
 
@@ -120,13 +110,14 @@ class _Writing:
         name = self.names.get(node.name, node.name)
         try:
             self._follow(node, name)
-        except Limit as limit:
-            self.limits.append(CaffeLimit(name, self._place(node), limit.sentence, limit.remedy))
+        except Unsayable as limit:
+            self.limit(node, limit)
             self.held.blobs[node] = node.name
 
-    def _place(self, node: fx.Node) -> Place:
-        found = next((layer.place for layer in self.program.layers if layer.node == node.name), None)
-        return found or Place()
+    def limit(self, node: fx.Node, found: Unsayable) -> None:
+        places = (layer.place for layer in self.program.layers if layer.node == node.name)
+        place, name = next(places, Place()), self.names.get(node.name, node.name)
+        self.limits.append(Limit(name, place.file, place.line, found.sentence, found.remedy))
 
     def _follow(self, node: fx.Node, name: str) -> None:
         value = node.meta.get("val")
@@ -146,7 +137,7 @@ class _Writing:
             return
         writer = WRITERS.get(called)
         if writer is None:
-            raise Limit(f"uses {called}, which Caffe lacks", "replace it, or port to another technology")
+            raise Unsayable(f"uses {called}, which Caffe lacks", "replace it, or port to another technology")
         step = self.step(node, name, called)
         arguments = _arguments(node)
         try:
@@ -154,7 +145,7 @@ class _Writing:
         except TypeError as error:
             if "unexpected keyword argument" not in str(error):
                 raise
-            raise Limit(
+            raise Unsayable(
                 f"uses {called} in a form that Caffe lacks", "use the operator's plain form"
             ) from None
         self.keep(node, name, step, result)
@@ -211,9 +202,8 @@ class _Writing:
         for node in outputs:
             blob = self.held.blobs.get(node)
             if not isinstance(blob, str):
-                place, sentence = self._place(node), "is an output that does not depend on the input"
-                remedy = "return what is computed from the input"
-                self.limits.append(CaffeLimit(self.names.get(node.name, node.name), place, sentence, remedy))
+                sentence = "is an output that does not depend on the input"
+                self.limit(node, Unsayable(sentence, "return what is computed from the input"))
                 return
             blobs.append(blob)
         taken = {bottom for draft in self.drafts for bottom in draft.bottoms}
@@ -264,7 +254,9 @@ def _arguments(node: fx.Node) -> dict[str, Any]:
     stride."""
     schema = getattr(node.target, "_schema", None)
     if schema is None:
-        raise Limit(f"calls {node.target}, which is no operator of PyTorch", "use PyTorch's own operators")
+        raise Unsayable(
+            f"calls {node.target}, which is no operator of PyTorch", "use PyTorch's own operators"
+        )
     names = [argument.name for argument in schema.arguments]
     given = dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
     return {_RENAMED.get(name, name): value for name, value in given.items()}

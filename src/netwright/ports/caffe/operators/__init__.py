@@ -1,6 +1,6 @@
 """The operators of PyTorch that can be said in Caffe's layers, a file a family.
 
-In come an operator's arguments, out go layers; what Caffe cannot say is raised as a `Limit`. A writer knows
+In come an operator's arguments, out go layers; what Caffe cannot say is `Unsayable`. A writer knows
 nothing of the layers around it.
 """
 

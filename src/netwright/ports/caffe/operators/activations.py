@@ -9,7 +9,7 @@ import numpy as np
 from torch import fx
 
 from netwright.ports.caffe.prototxt import Word
-from netwright.ports.caffe.steps import Limit, Step, axis_of, writes
+from netwright.ports.caffe.steps import Step, Unsayable, axis_of, writes
 
 
 def power(step: Step, blob: str, power: float = 1.0, scale: float = 1.0, shift: float = 0.0) -> str:
@@ -97,7 +97,7 @@ def clamp(
     low, high = (min_val, max_val) if step.operator == "hardtanh" else (min, max)
     for bound in (low, high):
         if bound is not None and not isinstance(bound, int | float):
-            raise Limit("clamps to bounds that are tensors", "clamp to numbers")
+            raise Unsayable("clamps to bounds that are tensors", "clamp to numbers")
     return clamped(step, step.blob(input), low, high)
 
 

@@ -11,9 +11,9 @@ from netwright.ports.caffe.operators.activations import power, times
 from netwright.ports.caffe.prototxt import Word
 from netwright.ports.caffe.steps import (
     Array,
-    Limit,
     Shape,
     Step,
+    Unsayable,
     broadcast,
     fixed,
     reshaped,
@@ -71,7 +71,7 @@ def multiply(step: Step, input: Any, other: Any) -> str:
 @writes("div")
 def divide(step: Step, input: Any, other: Any, rounding_mode: str | None = None) -> str:
     if rounding_mode:
-        raise Limit("divides with rounding, which Caffe lacks", "divide without rounding_mode")
+        raise Unsayable("divides with rounding, which Caffe lacks", "divide without rounding_mode")
     number = step.number(other)
     if number is not None:
         return power(step, step.blob(input), scale=1 / number)
@@ -90,7 +90,7 @@ def divide(step: Step, input: Any, other: Any, rounding_mode: str | None = None)
 def raised(step: Step, input: Any, exponent: Any) -> str:
     number = step.number(exponent)
     if number is None or not _is_activation(step, input):
-        raise Limit("raises to a power that is an activation", "raise to a fixed number")
+        raise Unsayable("raises to a power that is an activation", "raise to a fixed number")
     if number == 2:  # Caffe's Power goes through pow(), which loses the sign's meaning on some builds
         return times(step, step.blob(input), step.blob(input))
     return power(step, step.blob(input), power=number)
@@ -100,7 +100,7 @@ def raised(step: Step, input: Any, exponent: Any) -> str:
 def extreme(step: Step, input: Any, other: Any) -> str:
     """The smaller of two is minus the larger of their negatives."""
     if not (_is_activation(step, input) and _is_activation(step, other)):
-        raise Limit("compares an activation with fixed numbers", "use clamp for one bound of all")
+        raise Unsayable("compares an activation with fixed numbers", "use clamp for one bound of all")
     blobs = [_spread(step, input), _spread(step, other)]
     least = step.operator == "minimum"
     if least:
@@ -141,7 +141,9 @@ def affine(
     varying = [axis for axis in range(len(shape)) if any(array.shape[axis] != 1 for array in wide)] or [1]
     first, last = varying[0], varying[-1] + 1
     if first == 0:
-        raise Limit("has weights for each input of a batch", "use weights that are the same for all inputs")
+        raise Unsayable(
+            "has weights for each input of a batch", "use weights that are the same for all inputs"
+        )
     sizes = fixed(shape[first:last])
     laid = [np.broadcast_to(array.reshape(array.shape[first:last]), sizes) for array in wide]
     factor = laid[0] if weight is not None else np.full(sizes, scale)

@@ -12,7 +12,7 @@ from torch import fx
 from netwright.ports.caffe.operators.activations import power, times
 from netwright.ports.caffe.operators.arithmetic import affine
 from netwright.ports.caffe.prototxt import Word
-from netwright.ports.caffe.steps import Limit, Shape, Step, along, fixed, reshaped, shape_of, writes
+from netwright.ports.caffe.steps import Shape, Step, Unsayable, along, fixed, reshaped, shape_of, writes
 
 
 @writes("batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")
@@ -30,7 +30,7 @@ def batch_norm(
 ) -> str:
     """Caffe's BatchNorm only normalises, by statistics and a factor to divide by; a Scale has the rest."""
     if running_mean is None or training:
-        raise Limit(
+        raise Unsayable(
             "normalises by the batch it is given",
             "keep running statistics (track_running_stats=True), in eval mode",
         )

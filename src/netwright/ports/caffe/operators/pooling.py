@@ -12,7 +12,7 @@ from torch import fx
 
 from netwright.ports.caffe.operators.windows import as_image, as_series, batched, pair, window
 from netwright.ports.caffe.prototxt import Word
-from netwright.ports.caffe.steps import Limit, Size, Step, cut, fixed, separable, shape_of, writes
+from netwright.ports.caffe.steps import Size, Step, Unsayable, cut, fixed, separable, shape_of, writes
 
 
 @frozen
@@ -70,7 +70,7 @@ def max_pool(
     ceil_mode: bool = False,
 ) -> str:
     if set(pair(dilation)) != {1}:
-        raise Limit("pools with dilation, which Caffe lacks", "pool without dilation")
+        raise Unsayable("pools with dilation, which Caffe lacks", "pool without dilation")
     made = _pooled(step, input, "MAX", _sides(shape_of(input)[2:], kernel_size, stride, padding))
     return made if len(step.shape) == 4 else as_series(step, made)
 
@@ -121,7 +121,7 @@ def adaptive_pool(step: Step, input: fx.Node, output_size: Any) -> str:
         made = _pooled(step, input, "AVE" if average else "MAX", _sides(sizes, window, window, 0))
         return made if len(step.shape) == 4 else as_series(step, made)
     if not average:
-        raise Limit(
+        raise Unsayable(
             f"pools {sizes} adaptively to {outputs}, whose windows differ in size",
             "choose an output size that divides the input's",
         )

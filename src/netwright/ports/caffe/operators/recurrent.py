@@ -15,7 +15,7 @@ from torch import fx
 
 from netwright.ports.caffe.operators.activations import power, times
 from netwright.ports.caffe.prototxt import Word
-from netwright.ports.caffe.steps import Array, Limit, Shape, Step, cut, fixed, reshaped, shape_of, writes
+from netwright.ports.caffe.steps import Array, Shape, Step, Unsayable, cut, fixed, reshaped, shape_of, writes
 
 MAX_STEPS = 512
 
@@ -44,13 +44,13 @@ def recurrent(
     """(N, T, D) -> (N, T, H) and the last states, (layers, N, H); T comes first without `batch_first`."""
     for state in hx if isinstance(hx, list | tuple) else [hx]:
         if not step.is_constant(state) or step.array(state).any():
-            raise Limit("starts from states that are given", "start recurrent layers from zeros")
+            raise Unsayable("starts from states that are given", "start recurrent layers from zeros")
     shape = shape_of(input)
     time = 1 if batch_first else 0
     count, batch = fixed(shape[time : time + 1])[0], shape[1 - time]
     directions = 2 if bidirectional else 1
     if count * num_layers * directions > MAX_STEPS:
-        raise Limit(
+        raise Unsayable(
             f"is {count * num_layers * directions} steps long, written out",
             f"keep it below {MAX_STEPS} steps",
         )

@@ -10,7 +10,7 @@ from torch import fx
 
 from netwright.ports.caffe.operators.activations import power
 from netwright.ports.caffe.prototxt import Word
-from netwright.ports.caffe.steps import Limit, Shape, Step, axis_of, fixed, reshaped, shape_of, writes
+from netwright.ports.caffe.steps import Shape, Step, Unsayable, axis_of, fixed, reshaped, shape_of, writes
 
 
 @writes("mean", "sum", "amax", "amin", "max", "min")
@@ -19,7 +19,7 @@ def reduce(step: Step, input: fx.Node, dim: Any = None, **_: Any) -> Any:
     given = [dim] if isinstance(dim, int) else list(dim or range(len(shape)))
     axes = sorted(axis_of(axis, len(shape)) for axis in given)
     if 0 in axes:
-        raise Limit("reduces over the batch", "keep the batch axis; reduce the others")
+        raise Unsayable("reduces over the batch", "keep the batch axis; reduce the others")
     least = step.operator in ("amin", "min")
     method = "MAX" if step.operator in ("amax", "max", "amin", "min") else "AVE"
     blob = power(step, step.blob(input), scale=-1) if least else step.blob(input)
@@ -66,7 +66,7 @@ def pooled(step: Step, blob: str, shape: Shape, axes: Sequence[int], method: str
 def argmax(step: Step, input: fx.Node, dim: int | None = None, keepdim: bool = False) -> str:
     shape = shape_of(input)
     if dim is None or axis_of(dim, len(shape)) == 0:
-        raise Limit("takes the largest over the whole batch", "give argmax an axis other than the batch")
+        raise Unsayable("takes the largest over the whole batch", "give argmax an axis other than the batch")
     axis = axis_of(dim, len(shape))
     made = step("ArgMax", step.blob(input), argmax_param={"axis": axis})
     return reshaped(step, made, (*shape[:axis], 1, *shape[axis + 1 :]), step.shape)

@@ -13,9 +13,9 @@ from torch import fx
 from netwright.ports.caffe.operators.activations import power
 from netwright.ports.caffe.operators.windows import zero_padded
 from netwright.ports.caffe.steps import (
-    Limit,
     Shape,
     Step,
+    Unsayable,
     along,
     axis_of,
     broadcast,
@@ -138,7 +138,7 @@ def piece(
     if shape[axis] == step.shape[axis]:
         return step.blob(input)
     if axis == 0 and not isinstance(shape[0], int):
-        raise Limit("takes some inputs of a batch", "work on all inputs of a batch alike")
+        raise Unsayable("takes some inputs of a batch", "work on all inputs of a batch alike")
     size = fixed(shape[axis : axis + 1])[0]
     first = 0 if start is None else min(max(axis_of(int(start), size), 0), size)
     count = fixed(step.shape[axis : axis + 1])[0]
@@ -152,7 +152,7 @@ def select(step: Step, input: fx.Node, dim: int, index: int) -> str:
     shape = shape_of(input)
     axis = axis_of(dim, len(shape))
     if axis == 0 and not isinstance(shape[0], int):
-        raise Limit("takes one input of a batch", "work on all inputs of a batch alike")
+        raise Unsayable("takes one input of a batch", "work on all inputs of a batch alike")
     size = fixed(shape[axis : axis + 1])[0]
     first = axis_of(index, size)
     kept = cut(step, step.blob(input), axis, first, first + 1, size)
@@ -185,7 +185,7 @@ def expand(step: Step, input: fx.Node, **_: Any) -> str:
 def repeat(step: Step, input: fx.Node, **named: Any) -> str:
     shape, blob = shape_of(input), step.blob(input)
     if len(shape) != len(step.shape) or shape[0] != step.shape[0]:
-        raise Limit("repeats inputs over the batch", "repeat along the other axes only")
+        raise Unsayable("repeats inputs over the batch", "repeat along the other axes only")
     for axis, (size, wanted) in enumerate(zip(shape, step.shape, strict=True)):
         if size != wanted:
             unit = np.eye(fixed([size])[0])
@@ -231,7 +231,7 @@ def _padded(
     """Caffe has no padding layer: zeros around an image come from a convolution, others from a map along each
     axis; a value other than 0 is subtracted before and added behind."""
     if around[0] != (0, 0):
-        raise Limit("pads the batch", "pad the other axes only")
+        raise Unsayable("pads the batch", "pad the other axes only")
     if value:
         blob = power(step, blob, shift=-value)
     only_image = len(shape) == 4 and around[1] == (0, 0)

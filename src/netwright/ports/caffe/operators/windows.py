@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from netwright.ports.caffe.steps import Array, Limit, Shape, Step, cut, fixed, reshaped, shape_of, writes
+from netwright.ports.caffe.steps import Array, Shape, Step, Unsayable, cut, fixed, reshaped, shape_of, writes
 
 
 def pair(values: Any, default: int = 1) -> list[int]:
@@ -20,7 +20,7 @@ def pair(values: Any, default: int = 1) -> list[int]:
 def batched(node: fx.Node, rank: int) -> Shape:
     shape = shape_of(node)
     if len(shape) != rank:
-        raise Limit("takes an input without a batch axis", "add the batch as the first axis")
+        raise Unsayable("takes an input without a batch axis", "add the batch as the first axis")
     return shape
 
 
@@ -124,7 +124,7 @@ def _volume(
     """A convolution over three axes, which Caffe's settings name by repeating."""
     stride, padding, dilation = ([value] * 3 if isinstance(value, int) else list(value) for value in window)
     if any(isinstance(pad, str) for pad in padding) or isinstance(window[1], str):
-        raise Limit("pads a volume by 'same'", "give the padding in numbers")
+        raise Unsayable("pads a volume by 'same'", "give the padding in numbers")
     settings |= {"kernel_size": list(weights[0].shape[2:]), "stride": stride, "pad": padding}
     settings["dilation"] = None if set(dilation) == {1} else dilation
     return step("Convolution", blob, part="conv", weights=weights, convolution_param=settings)
@@ -155,7 +155,7 @@ def deconvolution(
         strides[0] = dilations[0] = 1
         pads[0] = more[0] = 0
     if any(m > p for m, p in zip(more, pads, strict=True)):
-        raise Limit("pads its output more than its input", "choose output_padding not above padding")
+        raise Unsayable("pads its output more than its input", "choose output_padding not above padding")
     if dilations != [1, 1]:
         sides = [(size - 1) * d + 1 for size, d in zip(kernel.shape[2:], dilations, strict=True)]
         holed: Array = np.zeros((*kernel.shape[:2], *sides), np.float32)
@@ -177,7 +177,7 @@ def inner_product(step: Step, input: fx.Node, weight: Any, bias: Any = None) -> 
     kernel = step.array(weight)  # (outputs, inputs)
     shape = shape_of(input)
     if len(shape) < 2:
-        raise Limit("takes an input without a batch axis", "add the batch as the first axis")
+        raise Unsayable("takes an input without a batch axis", "add the batch as the first axis")
     weights = [kernel] if bias is None else [kernel, step.array(bias)]
     settings: dict[str, Any] = {"num_output": len(kernel), "bias_term": bias is not None}
     if len(shape) > 2:
@@ -198,7 +198,7 @@ def product(step: Step, input: Any, other: Any = None, mat2: Any = None, **_: An
     """An activation times a weight matrix; Caffe has no product of two activations."""
     other = mat2 if other is None else other
     if not step.is_constant(other) or step.is_constant(input) or step.array(other).ndim != 2:
-        raise Limit(
+        raise Unsayable(
             "multiplies two activations as matrices, which Caffe lacks",
             "keep attention out of what goes to Caffe, or port to another technology",
         )
