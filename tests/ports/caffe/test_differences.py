@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from netwright.ports.caffe import read, write
-from netwright.ports.caffe.layers import MVN
+from netwright.ports.caffe.layers_of_statistics import MVN
 from netwright.ports.program import Program
 from ports.caffe.referees import (
     close,

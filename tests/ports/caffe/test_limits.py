@@ -33,6 +33,7 @@ LIMITS = {
         "normalises by the batch it is given",
     ),
     "a choice by values": (lambda: Of(lambda s, x: torch.where(x > 0, x, -x)), IMAGE, "which Caffe lacks"),
+    "whole numbers": (lambda: Of(lambda s, x: x.to(torch.int64)), IMAGE, "rounds to whole numbers"),
     "a constant output": (
         lambda: Of(lambda s, x: (x + 1, s.w * 2), w=weights(3)),
         IMAGE,

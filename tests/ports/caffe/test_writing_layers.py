@@ -90,6 +90,8 @@ OPERATORS = {
     "softplus with beta": (lambda: nn.Softplus(3), IMAGE),
     "softmax": (lambda: nn.Softmax(-1), ROWS),
     "log of softmax": (lambda: nn.LogSoftmax(1), (3, 5)),
+    "log of softmax of rows": (lambda: nn.LogSoftmax(-1), ROWS),
+    "log of softmax of numbers far apart": (lambda: Of(lambda s, x: (100 * x).log_softmax(1)), IMAGE),
     "batch norm": (lambda: nn.BatchNorm2d(6, eps=1e-2), IMAGE),
     "batch norm of vectors": (lambda: nn.BatchNorm1d(6), (3, 6)),
     "batch norm of a series without weights": (lambda: nn.BatchNorm1d(6, affine=False), SERIES),

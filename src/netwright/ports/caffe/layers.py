@@ -1,6 +1,6 @@
 """Caffe's layers for which PyTorch has no module that means the same.
 
-Each says what it computes in Caffe's terms. Shapes: N inputs, C channels, H × W pixels, T steps, D features.
+Each says what it computes in Caffe's terms.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Tile(nn.Module):
         return blob.repeat(repeats)
 
 
-def _aligned(factor: Tensor, blob: Tensor, axis: int) -> Tensor:
+def aligned(factor: Tensor, blob: Tensor, axis: int) -> Tensor:
     """`factor` with axes of size one behind it, so that its first axis falls on `axis` of the blob."""
     start = axis % blob.ndim if factor.ndim else blob.ndim
     return factor.reshape([*factor.shape, *[1] * (blob.ndim - start - factor.ndim)])
@@ -161,8 +161,8 @@ class Scale(nn.Module):
             nn.init.zeros_(self.bias)
 
     def forward(self, blob: Tensor) -> Tensor:
-        scaled = blob * _aligned(self.weight, blob, self.axis)
-        return scaled if self.bias is None else scaled + _aligned(self.bias, blob, self.axis)
+        scaled = blob * aligned(self.weight, blob, self.axis)
+        return scaled if self.bias is None else scaled + aligned(self.bias, blob, self.axis)
 
     def extra_repr(self) -> str:
         return f"{list(self.weight.shape)}, axis={self.axis}, bias={self.bias is not None}"
@@ -182,8 +182,8 @@ class ScaleBy(nn.Module):
             nn.init.zeros_(self.bias)
 
     def forward(self, blob: Tensor, factor: Tensor) -> Tensor:
-        scaled = blob * _aligned(factor, blob, self.axis)
-        return scaled if self.bias is None else scaled + _aligned(self.bias, blob, self.axis)
+        scaled = blob * aligned(factor, blob, self.axis)
+        return scaled if self.bias is None else scaled + aligned(self.bias, blob, self.axis)
 
 
 class Bias(nn.Module):
@@ -199,7 +199,7 @@ class Bias(nn.Module):
         nn.init.zeros_(self.bias)
 
     def forward(self, blob: Tensor) -> Tensor:
-        return blob + _aligned(self.bias, blob, self.axis)
+        return blob + aligned(self.bias, blob, self.axis)
 
 
 class BiasBy(nn.Module):
@@ -210,7 +210,7 @@ class BiasBy(nn.Module):
         self.axis = axis
 
     def forward(self, blob: Tensor, bias: Tensor) -> Tensor:
-        return blob + _aligned(bias, blob, self.axis)
+        return blob + aligned(bias, blob, self.axis)
 
 
 class Power(nn.Module):
@@ -303,156 +303,3 @@ class WidePadPool2d(nn.Module):
             starts_inside = -(-(size + self.pad[axis]) // self.stride[axis])
             pooled = pooled.narrow(axis + 2, 0, min(pooled.shape[axis + 2], starts_inside))
         return pooled
-
-
-class LocalResponseNormWithinChannel(nn.Module):
-    """y = x · (1 + alpha · mean of x² over a size × size window) ^ -beta, padding counted in the mean."""
-
-    def __init__(self, size: int, alpha: float, beta: float) -> None:
-        super().__init__()
-        self.size, self.alpha, self.beta = size, alpha, beta
-
-    def forward(self, blob: Tensor) -> Tensor:
-        mean = F.avg_pool2d(blob * blob, self.size, 1, (self.size - 1) // 2)
-        return blob * (1 + self.alpha * mean).pow(-self.beta)
-
-    def extra_repr(self) -> str:
-        return f"{self.size}, alpha={self.alpha}, beta={self.beta}"
-
-
-class MVN(nn.Module):
-    """Mean 0 and, unless told otherwise, deviation 1 for each channel or input: (x - mean) / (std + eps)."""
-
-    def __init__(self, variance: bool = True, across_channels: bool = False, eps: float = 1e-9) -> None:
-        super().__init__()
-        self.variance, self.across_channels, self.eps = variance, across_channels, eps
-
-    def forward(self, blob: Tensor) -> Tensor:
-        axes = list(range(1 if self.across_channels else 2, blob.ndim))
-        centred = blob - blob.mean(axes, keepdim=True)
-        if not self.variance:
-            return centred
-        return centred / ((centred * centred).mean(axes, keepdim=True).sqrt() + self.eps)
-
-
-class Normalize(nn.Module):
-    """SSD's: each pixel's channels (or the whole input) at length 1, times a learned scale."""
-
-    def __init__(self, channels: int, across_spatial: bool = True, eps: float = 1e-10) -> None:
-        super().__init__()
-        self.across_spatial, self.eps = across_spatial, eps
-        self.weight = nn.Parameter(torch.empty(channels))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        nn.init.ones_(self.weight)
-
-    def forward(self, blob: Tensor) -> Tensor:
-        axes = list(range(1, blob.ndim)) if self.across_spatial else [1]
-        length = ((blob * blob).sum(axes, keepdim=True) + self.eps).sqrt()
-        return blob / length * _aligned(self.weight, blob, 1)
-
-
-class Reduction(nn.Module):
-    """The sum, absolute sum, sum of squares or mean over all axes from `axis` on, times `coefficient`."""
-
-    def __init__(self, operation: str = "SUM", axis: int = 0, coefficient: float = 1.0) -> None:
-        super().__init__()
-        self.operation, self.axis, self.coefficient = operation, axis, coefficient
-
-    def forward(self, blob: Tensor) -> Tensor:
-        axes = list(range(self.axis % blob.ndim, blob.ndim))
-        if self.operation == "MEAN":
-            return blob.mean(axes) * self.coefficient
-        terms = {"ASUM": blob.abs, "SUMSQ": blob.square}.get(self.operation, lambda: blob)()
-        return terms.sum(axes) * self.coefficient
-
-
-class ArgMax(nn.Module):
-    """The indices of the `top_k` largest values along `axis`, or of all of an input; or the values."""
-
-    def __init__(self, top_k: int = 1, axis: int | None = None, values: bool = False) -> None:
-        super().__init__()
-        self.top_k, self.axis, self.values = top_k, axis, values
-
-    def forward(self, blob: Tensor) -> Tensor:
-        if self.axis is not None:
-            found = blob.topk(self.top_k, self.axis)
-            return found.values if self.values else found.indices.to(blob.dtype)
-        found = blob.flatten(1).topk(self.top_k, 1)
-        indices = found.indices.to(blob.dtype).unsqueeze(1)  # (N, 1, top_k)
-        chosen = torch.cat([indices, found.values.unsqueeze(1)], 1) if self.values else indices
-        return chosen.reshape([*chosen.shape, *[1] * (blob.ndim - 3)])
-
-
-class Embed(nn.Module):
-    """A row of the weight for each number of the blob, which holds whole numbers."""
-
-    def __init__(self, count: int, features: int, bias: bool = True) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(count, features))
-        self.bias = nn.Parameter(torch.empty(features)) if bias else None
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        nn.init.normal_(self.weight)
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
-
-    def forward(self, blob: Tensor) -> Tensor:
-        rows = F.embedding(blob.long(), self.weight)
-        return rows if self.bias is None else rows + self.bias
-
-
-class LSTM(nn.Module):
-    """(T, N, ...) and the (T, N) marks of where a sequence goes on -> (T, N, D); gates i, f, o, g."""
-
-    def __init__(self, features: int, hidden: int) -> None:
-        super().__init__()
-        self.weight_input = nn.Parameter(torch.empty(4 * hidden, features))
-        self.bias = nn.Parameter(torch.empty(4 * hidden))
-        self.weight_hidden = nn.Parameter(torch.empty(4 * hidden, hidden))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        bound = 1 / math.sqrt(self.weight_hidden.shape[1])
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
-
-    def forward(self, blob: Tensor, goes_on: Tensor) -> Tensor:
-        gates = F.linear(blob.flatten(2), self.weight_input, self.bias)
-        hidden = cell = gates.new_zeros(gates.shape[1], self.weight_hidden.shape[1])
-        steps: list[Tensor] = []
-        for step, mark in zip(gates, goes_on.unsqueeze(-1), strict=True):
-            inward, forget, outward, new = (step + F.linear(hidden * mark, self.weight_hidden)).chunk(4, 1)
-            cell = mark * forget.sigmoid() * cell + inward.sigmoid() * new.tanh()
-            hidden = outward.sigmoid() * cell.tanh()
-            steps.append(hidden)
-        return torch.stack(steps)
-
-
-class RNN(nn.Module):
-    """(T, N, ...) and the (T, N) marks -> (T, N, D): a tanh layer over time, and a tanh layer on top."""
-
-    def __init__(self, features: int, hidden: int) -> None:
-        super().__init__()
-        self.weight_input = nn.Parameter(torch.empty(hidden, features))
-        self.bias = nn.Parameter(torch.empty(hidden))
-        self.weight_hidden = nn.Parameter(torch.empty(hidden, hidden))
-        self.weight_output = nn.Parameter(torch.empty(hidden, hidden))
-        self.bias_output = nn.Parameter(torch.empty(hidden))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        bound = 1 / math.sqrt(self.weight_hidden.shape[1])
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
-
-    def forward(self, blob: Tensor, goes_on: Tensor) -> Tensor:
-        driven = F.linear(blob.flatten(2), self.weight_input, self.bias)
-        hidden = driven.new_zeros(driven.shape[1:])
-        steps: list[Tensor] = []
-        for step, mark in zip(driven, goes_on.unsqueeze(-1), strict=True):
-            hidden = torch.tanh(step + F.linear(hidden * mark, self.weight_hidden))
-            steps.append(torch.tanh(F.linear(hidden, self.weight_output, self.bias_output)))
-        return torch.stack(steps)

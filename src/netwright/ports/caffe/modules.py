@@ -7,22 +7,23 @@ made without memory and get the file's weights, so that a setting cannot ask for
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from netwright.ports.caffe import layers as own
+from netwright.ports.caffe import layers_of_sequences as sequences
+from netwright.ports.caffe import layers_of_statistics as statistics
 from netwright.ports.caffe.network import Layer, Settings
+from netwright.ports.caffe.weights import fill, shown, spots_of
 
 Shape: TypeAlias = tuple[int, ...]
 Steps: TypeAlias = "nn.Module | Sequence[tuple[str, nn.Module]]"
 Converter: TypeAlias = Callable[[Layer, Sequence[Shape]], Steps]
 
 CONVERTERS: dict[str, Converter] = {}
-MAX_FRESH = 1 << 30  # numbers in a layer that has no weights yet
 
 
 def converter(*kinds: str) -> Callable[[Converter], Converter]:
@@ -49,71 +50,11 @@ def converted(layer: Layer, shapes: Sequence[Shape], needs_weights: bool) -> Seq
     except (ValueError, RuntimeError, IndexError, ZeroDivisionError, OverflowError, TypeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise layer.error(f"its settings do not fit: {reason}") from None
-    weighted = [module for _, module in steps if _spots(module)]
+    weighted = [module for _, module in steps if spots_of(module)]
     if not weighted:
         return steps
-    _fill(layer, weighted[0], needs_weights)
+    fill(layer, weighted[0], needs_weights)
     return steps
-
-
-# Weights -----------------------------------------------------------------------------------------------
-
-
-def _spots(module: nn.Module) -> list[tuple[str, Tensor]]:
-    """Parameters and buffers on which weights belong, in Caffe's order of blobs."""
-    return [*module.named_parameters(), *module.named_buffers()]
-
-
-def _fill(layer: Layer, module: nn.Module, needs_weights: bool) -> None:
-    """The layer's blobs as the module's parameters; without blobs, a fresh start."""
-    blobs = [np.asarray(blob) for blob in layer.blobs]
-    if not blobs:
-        if needs_weights and not isinstance(module, nn.PReLU):
-            raise layer.error("has no weights in the caffemodel; do the two files belong together?")
-        if sum(value.numel() for _, value in _spots(module)) > MAX_FRESH:
-            raise layer.error(f"has more than {MAX_FRESH:,} weights")
-        module.to_empty(device="cpu")
-        module.reset_parameters()  # pyright: ignore[reportCallIssue]
-        return
-    if isinstance(module, nn.modules.batchnorm._BatchNorm):  # pyright: ignore[reportPrivateUsage]
-        blobs = _statistics(layer, blobs)
-    if isinstance(module, nn.Linear) and layer.settings("inner_product_param").flag("transpose", False):
-        blobs[0] = blobs[0].reshape(module.in_features, -1).T if blobs[0].size else blobs[0]
-    spots = _spots(module)
-    if len(blobs) < len(spots):
-        raise layer.error(f"needs {len(spots)} blobs of weights, the caffemodel has {len(blobs)}")
-    for (name, value), blob in zip(spots, blobs, strict=False):
-        setattr(module, name, _tensor(layer, name, value, blob))
-
-
-def _tensor(layer: Layer, name: str, value: Tensor, blob: np.ndarray[Any, Any]) -> Tensor:
-    """A blob as the tensor it replaces; axes of size one do not matter, as in Caffe's old files."""
-    if _without_ones(blob.shape) != _without_ones(value.shape):
-        raise layer.error(f"{name} is {_shown(value.shape)} but the caffemodel has {_shown(blob.shape)}")
-    fresh = torch.from_numpy(np.array(blob, dtype=_numpy(value)))
-    fresh = fresh.reshape(value.shape)
-    return nn.Parameter(fresh) if isinstance(value, nn.Parameter) else fresh
-
-
-def _numpy(value: Tensor) -> type:
-    return np.float32 if value.is_floating_point() else np.int64
-
-
-def _without_ones(shape: Iterable[int]) -> list[int]:
-    return [size for size in shape if size != 1]
-
-
-def _shown(shape: Iterable[int]) -> str:
-    return "×".join(str(size) for size in shape) or "one number"
-
-
-def _statistics(layer: Layer, blobs: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-    """Caffe keeps sums of mean and variance, and by how much to divide them; 0 means no statistics yet."""
-    if len(blobs) < 3 or not blobs[2].size:
-        raise layer.error("needs mean, variance and their factor in the caffemodel")
-    factor = float(blobs[2].reshape(-1)[0])
-    scale = 0.0 if factor == 0 else 1 / factor
-    return [blobs[0] * np.float32(scale), blobs[1] * np.float32(scale), np.zeros(())]
 
 
 # Convolutions and inner products -----------------------------------------------------------------------
@@ -150,7 +91,7 @@ def _convolution(layer: Layer, shapes: Sequence[Shape]) -> nn.Module:
     axes = len(shapes[0]) - 2
     if settings.integer("axis", 1) != 1 or axes not in (1, 2, 3):
         raise layer.error(
-            f"convolves {_shown(shapes[0])} from axis {settings.integer('axis', 1)}; axis 1 is read"
+            f"convolves {shown(shapes[0])} from axis {settings.integer('axis', 1)}; axis 1 is read"
         )
     up = layer.kind == "Deconvolution"
     kinds = (
@@ -180,7 +121,7 @@ def _inner_product(layer: Layer, shapes: Sequence[Shape]) -> Steps:
     axis += len(shapes[0]) if axis < 0 else 0
     outputs = settings.integer("num_output", 0)
     if not 0 < axis < len(shapes[0]) or outputs < 1:
-        raise layer.error(f"num_output {outputs} from axis {axis} of {_shown(shapes[0])}")
+        raise layer.error(f"num_output {outputs} from axis {axis} of {shown(shapes[0])}")
     linear = nn.Linear(math.prod(shapes[0][axis:]), outputs, bias=settings.flag("bias_term", True))
     if len(shapes[0]) == axis + 1:
         return linear
@@ -191,7 +132,7 @@ def _inner_product(layer: Layer, shapes: Sequence[Shape]) -> Steps:
 def _embed(layer: Layer, shapes: Sequence[Shape]) -> nn.Module:
     settings = layer.settings("embed_param")
     count, features = settings.integer("input_dim", 0), settings.integer("num_output", 0)
-    return own.Embed(count, features, settings.flag("bias_term", True))
+    return sequences.Embed(count, features, settings.flag("bias_term", True))
 
 
 @converter("LSTM", "RNN")
@@ -199,7 +140,7 @@ def _recurrent(layer: Layer, shapes: Sequence[Shape]) -> nn.Module:
     settings = layer.settings("recurrent_param")
     if len(shapes) != 2 or settings.flag("expose_hidden", False):
         raise layer.error("is read with two bottoms (sequence, continuation) and without expose_hidden")
-    kind = own.LSTM if layer.kind == "LSTM" else own.RNN
+    kind = sequences.LSTM if layer.kind == "LSTM" else sequences.RNN
     return kind(math.prod(shapes[0][2:]), settings.integer("num_output", 0))
 
 
@@ -224,7 +165,7 @@ def _pooling(layer: Layer, shapes: Sequence[Shape]) -> nn.Module:
         raise layer.error(f"pad {list(pad)} is not smaller than the kernel {list(kernel)}")
     for size, k, s, p in zip(shapes[0][2:], kernel, stride, pad, strict=True):
         if ceil and not p and s > k and math.ceil((size - k) / s) * s >= size:
-            raise layer.error(f"its last window lies outside the image of {_shown(shapes[0][2:])}")
+            raise layer.error(f"its last window lies outside the image of {shown(shapes[0][2:])}")
     if any(2 * p > k for p, k in zip(pad, kernel, strict=True)):
         return own.WidePadPool2d(average, kernel, stride, pad, ceil)
     kind = nn.AvgPool2d if average else nn.MaxPool2d
@@ -243,7 +184,7 @@ def _lrn(layer: Layer, shapes: Sequence[Shape]) -> nn.Module:
         raise layer.error(f"local_size is {size}; Caffe takes odd sizes only")
     region = settings.word("norm_region", "ACROSS_CHANNELS", ("ACROSS_CHANNELS", "WITHIN_CHANNEL"))
     if region == "WITHIN_CHANNEL":
-        return own.LocalResponseNormWithinChannel(size, alpha, beta)
+        return statistics.LocalResponseNormWithinChannel(size, alpha, beta)
     return nn.LocalResponseNorm(size, alpha, beta, settings.real("k", 1.0))
 
 
@@ -253,7 +194,7 @@ def _batch_norm(layer: Layer, shapes: Sequence[Shape]) -> nn.Module:
     rank = len(shapes[0])
     kinds = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
     if rank not in kinds:
-        raise layer.error(f"normalises {_shown(shapes[0])}; two to five axes are read")
+        raise layer.error(f"normalises {shown(shapes[0])}; two to five axes are read")
     return kinds[rank](
         shapes[0][1],
         eps=settings.real("eps", 1e-5),
@@ -286,14 +227,14 @@ def _factor_shape(settings: Settings, axis: int, shape: Shape) -> Shape:
     count = settings.integer("num_axes", 1)
     start = axis + len(shape) if axis < 0 else axis
     if not 0 <= start < len(shape) or (count >= 0 and start + count > len(shape)):
-        raise settings.layer.error(f"{count} axes from {axis} of {_shown(shape)}")
+        raise settings.layer.error(f"{count} axes from {axis} of {shown(shape)}")
     return shape[start:] if count < 0 else shape[start : start + count]
 
 
 @converter("MVN")
 def _mvn(layer: Layer, shapes: Sequence[Shape]) -> nn.Module:
     settings = layer.settings("mvn_param")
-    return own.MVN(
+    return statistics.MVN(
         settings.flag("normalize_variance", True),
         settings.flag("across_channels", False),
         settings.real("eps", 1e-9),
@@ -304,7 +245,7 @@ def _mvn(layer: Layer, shapes: Sequence[Shape]) -> nn.Module:
 def _normalize(layer: Layer, shapes: Sequence[Shape]) -> nn.Module:
     settings = layer.settings("norm_param")
     channels = 1 if settings.flag("channel_shared", True) else shapes[0][1]
-    return own.Normalize(channels, settings.flag("across_spatial", True), settings.real("eps", 1e-10))
+    return statistics.Normalize(channels, settings.flag("across_spatial", True), settings.real("eps", 1e-10))
 
 
 # Activations and arithmetic ----------------------------------------------------------------------------
@@ -387,14 +328,14 @@ def _eltwise(layer: Layer, shapes: Sequence[Shape]) -> nn.Module:
 def _reduction(layer: Layer, shapes: Sequence[Shape]) -> nn.Module:
     settings = layer.settings("reduction_param")
     operation = settings.word("operation", "SUM", ("", "SUM", "ASUM", "SUMSQ", "MEAN"))
-    return own.Reduction(operation, settings.integer("axis", 0), settings.real("coeff", 1.0))
+    return statistics.Reduction(operation, settings.integer("axis", 0), settings.real("coeff", 1.0))
 
 
 @converter("ArgMax")
 def _argmax(layer: Layer, shapes: Sequence[Shape]) -> nn.Module:
     settings = layer.settings("argmax_param")
     axis = settings.integer("axis", 0) if settings.given("axis") else None
-    return own.ArgMax(settings.integer("top_k", 1), axis, settings.flag("out_max_val", False))
+    return statistics.ArgMax(settings.integer("top_k", 1), axis, settings.flag("out_max_val", False))
 
 
 # Shapes ------------------------------------------------------------------------------------------------

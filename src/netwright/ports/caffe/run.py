@@ -78,7 +78,8 @@ def _with_readers(prototxt: Path, blobs: Sequence[str]) -> Generator[Path]:
     layers = [message(name=f"{b}/read", type="Power", bottom=b, top=f"{b}/read") for b in blobs]
     with tempfile.TemporaryDirectory(prefix="netwright-opencv-") as folder:
         path = Path(folder) / prototxt.name
-        path.write_text(prototxt.read_text() + "\n" + text_of(message(layer=layers)))
+        given = prototxt.read_text(encoding="utf-8")
+        path.write_text(given + "\n" + text_of(message(layer=layers)), encoding="utf-8")
         yield path
 
 

@@ -50,7 +50,7 @@ def write(program: Program, folder: str | Path, name: str = "net") -> tuple[Path
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     prototxt, caffemodel = folder / f"{name}.prototxt", folder / f"{name}.caffemodel"
-    prototxt.write_text(text_of(writing.network(name, with_weights=False)))
+    prototxt.write_text(text_of(writing.network(name, with_weights=False)), encoding="utf-8")
     write_caffemodel(writing.network(name, with_weights=True), caffemodel)
     return prototxt, caffemodel, writing.mapping()
 
@@ -234,7 +234,7 @@ def _written(program: Program) -> _Writing:
         elif node.op == "call_function" and node not in inner:
             writing.follow(node)
     by_name = {node.name: node for node in graph.nodes}
-    writing.finish([by_name[name] for name in program.outputs])
+    writing.finish([by_name[name] for name in program.outputs if name in by_name])
     return writing
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from torch import fx
 
 from netwright.ports.caffe.prototxt import Word
@@ -190,13 +189,6 @@ def gelu(step: Step, input: fx.Node, approximate: str = "none") -> str:
 def softmax(step: Step, input: fx.Node, dim: int, **_: Any) -> str:
     axis = axis_of(dim, len(step.shape))
     return step("Softmax", step.blob(input), softmax_param={"axis": axis})
-
-
-@writes("log_softmax", "_log_softmax")
-def log_softmax(step: Step, input: fx.Node, dim: int, **_: Any) -> str:
-    """The logarithm of the softmax, kept off zero by the smallest normal number of float32."""
-    made = softmax(step, input, dim)
-    return step("Log", made, log_param={"shift": float(np.finfo(np.float32).tiny)})
 
 
 @writes("dropout", "feature_dropout", "alpha_dropout", "native_dropout")

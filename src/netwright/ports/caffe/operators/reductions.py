@@ -10,7 +10,17 @@ from torch import fx
 
 from netwright.ports.caffe.operators.activations import power
 from netwright.ports.caffe.prototxt import Word
-from netwright.ports.caffe.steps import Shape, Step, Unsayable, axis_of, fixed, reshaped, shape_of, writes
+from netwright.ports.caffe.steps import (
+    Shape,
+    Step,
+    Unsayable,
+    axis_of,
+    broadcast,
+    fixed,
+    reshaped,
+    shape_of,
+    writes,
+)
 
 
 @writes("mean", "sum", "amax", "amin", "max", "min")
@@ -60,6 +70,25 @@ def pooled(step: Step, blob: str, shape: Shape, axes: Sequence[int], method: str
             blob = reshaped(step, blob, image, narrow)
         shape = narrow
     return shape, blob
+
+
+@writes("log_softmax", "_log_softmax")
+def log_softmax(step: Step, input: fx.Node, dim: int, **_: Any) -> str:
+    """z - log(sum of e^z) with z = x - max of x: the logarithm of Caffe's Softmax would end at the smallest
+    number."""
+    shape = step.shape
+    axis = axis_of(dim, len(shape))
+
+    def less(blob: str, narrow: Shape, other: str) -> str:
+        settings = {"operation": Word("SUM"), "coeff": [1.0, -1.0]}
+        return step(
+            "Eltwise", blob, broadcast(step, other, narrow, shape), part="less", eltwise_param=settings
+        )
+
+    below = less(step.blob(input), *pooled(step, step.blob(input), shape, [axis], "MAX"))
+    narrow, mean = pooled(step, step("Exp", below), shape, [axis], "AVE")
+    count = fixed(shape[axis : axis + 1])[0]
+    return less(below, narrow, step("Log", power(step, mean, scale=count)))
 
 
 @writes("argmax")

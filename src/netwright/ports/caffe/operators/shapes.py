@@ -56,6 +56,8 @@ def reshape(step: Step, input: fx.Node, **_: Any) -> str:
     "view_of",
 )
 def same(step: Step, input: fx.Node, **_: Any) -> str:
+    if input.meta["val"].is_floating_point() and not step.results[0].is_floating_point():
+        raise Unsayable("rounds to whole numbers, which Caffe lacks", "keep to floating numbers")
     return step.blob(input)
 
 
