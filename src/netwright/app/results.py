@@ -191,11 +191,12 @@ class PortResult(_Shown, values.Ports):
 
     def html(self) -> str:
         """The page, to be kept as a file."""
-        from netwright.views.report import port_html
+        from netwright.views.port_page import port_html
 
         return port_html(self)
 
     def _repr_html_(self) -> str:
-        from netwright.views.report import frame, port_html
+        from netwright.views.port_page import port_html
+        from netwright.views.report import frame
 
         return frame(port_html(self), 600)

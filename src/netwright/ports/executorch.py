@@ -5,6 +5,7 @@ Source: https://docs.pytorch.org/executorch/stable/
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,8 @@ class Method:
     taps: tuple[str, ...] = ()
 
     def __init__(self, files: tuple[Path, ...], about: Program) -> None:
-        from executorch.runtime import Runtime
-
-        self._program: Any = Runtime.get().load_program(str(files[0]))
+        runtime: Any = importlib.import_module("executorch.runtime").Runtime
+        self._program: Any = runtime.get().load_program(str(files[0]))
         self._method: Any = self._program.load_method("forward")
 
     def run(self, inputs: Sequence[np.ndarray], taps: Sequence[str]) -> tuple[Arrays, dict[str, np.ndarray]]:
@@ -48,10 +48,10 @@ class Method:
 def executorch(source: Source) -> Path:
     """The network as an ExecuTorch program, computed by XNNPACK where that has an operator and by
     ExecuTorch's portable kernels elsewhere."""
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import to_edge_transform_and_lower
-
+    partition: Any = importlib.import_module("executorch.backends.xnnpack.partition.xnnpack_partitioner")
+    exir: Any = importlib.import_module("executorch.exir")
     file = source.folder / "network.pte"
-    lowered = to_edge_transform_and_lower(source.program.exported, partitioner=[XnnpackPartitioner()])
+    by = [partition.XnnpackPartitioner()]
+    lowered = exir.to_edge_transform_and_lower(source.program.exported, partitioner=by)
     file.write_bytes(lowered.to_executorch().buffer)
     return file

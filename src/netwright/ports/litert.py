@@ -5,6 +5,7 @@ Source: https://ai.google.dev/edge/litert/conversion/pytorch/overview
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,16 +27,14 @@ class Interpreter:
     """
 
     def __init__(self, files: tuple[Path, ...], about: Program) -> None:
-        from ai_edge_litert.interpreter import Interpreter as Native
-        from ai_edge_litert.interpreter import OpResolverType
-
-        self._native: Any = Native(
+        litert: Any = importlib.import_module("ai_edge_litert.interpreter")
+        self._native: Any = litert.Interpreter(
             str(files[0]),
             experimental_preserve_all_tensors=True,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            experimental_op_resolver_type=litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
         self._native.allocate_tensors()
-        self._plain: Any = Native(str(files[0]))
+        self._plain: Any = litert.Interpreter(str(files[0]))
         self._plain.allocate_tensors()
         self._signature = signature_of(self._native)
         self._at = tensors_of(self._native.get_tensor_details(), about)
@@ -110,8 +109,7 @@ def laid_out(array: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
 )
 def litert(source: Source) -> Path:
     """The network as one .tflite file, channels last inside as LiteRT has them."""
-    import litert_torch
-
+    litert_torch: Any = importlib.import_module("litert_torch")
     file = source.folder / "network.tflite"
     litert_torch.convert(source.program.module().eval(), source.example).export(str(file))
     return file

@@ -5,6 +5,7 @@ Source: https://ai.google.dev/edge/litert/microcontrollers/overview
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,11 +29,10 @@ class MicroInterpreter:
     taps: tuple[str, ...] = ()
 
     def __init__(self, files: tuple[Path, ...], about: Program) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-        from tflite_micro.python.tflite_micro import runtime
-
+        litert: Any = importlib.import_module("ai_edge_litert.interpreter")
+        runtime: Any = importlib.import_module("tflite_micro.python.tflite_micro.runtime")
         # The order of inputs and outputs is read by LiteRT, of the same file.
-        native: Any = Interpreter(str(files[0]))
+        native: Any = litert.Interpreter(str(files[0]))
         takes, gives = signature_of(native)
         self._takes = [([d["index"] for d in native.get_input_details()].index(i), kind) for i, kind in takes]
         self._gives = [[d["index"] for d in native.get_output_details()].index(i) for i in gives]

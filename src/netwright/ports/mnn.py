@@ -5,6 +5,7 @@ Source: https://mnn-docs.readthedocs.io/en/latest/
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,14 +29,11 @@ class Module:
     """An MNN file as a module that returns the values asked for."""
 
     def __init__(self, files: tuple[Path, ...], about: Program) -> None:
-        import MNN.expr as expressions
-        import MNN.nn as modules
-
-        self._expressions: Any = expressions
-        self._modules: Any = modules
+        self._expressions: Any = importlib.import_module("MNN.expr")
+        self._modules: Any = importlib.import_module("MNN.nn")
         self._file = str(files[0])
         self._inputs = list(about.inputs)
-        values: dict[str, Any] = expressions.load_as_dict(self._file)
+        values: dict[str, Any] = self._expressions.load_as_dict(self._file)
         names = {layer.node: layer.name for layer in about.layers}
         self._outputs = [names.get(node, node) for node in about.outputs]
         missing = [name for name in (*self._inputs, *self._outputs) if name not in values]
@@ -44,7 +42,7 @@ class Module:
         self.taps = tuple(layer.name for layer in about.layers if layer.name in values)
         self._loaded: dict[tuple[Any, ...], Any] = {}
         settings = {"backend": 0, "precision": "high", "numThread": cores()}
-        self._runtime: Any = modules.create_runtime_manager((settings,))
+        self._runtime: Any = self._modules.create_runtime_manager((settings,))
         self._runtime.set_hint(_WINOGRAD, _NO_TILES)
 
     def run(self, inputs: Sequence[np.ndarray], taps: Sequence[str]) -> tuple[Arrays, dict[str, np.ndarray]]:
@@ -74,13 +72,13 @@ class Module:
         return np.array(self._expressions.convert(value, self._expressions.NCHW).read())
 
 
-@target("mnn", "MNN", needs=("MNN", "onnx"), source="onnx", taps="free", open=Module)
+@target("mnn", "MNN", needs=("MNN", "onnx"), source="onnx", batch="one", taps="free", open=Module)
 def mnn(source: Source) -> Path:
     """The network as one MNN file."""
-    import _tools  # MNN's converter; its own command would install packages on first use
-
+    # The converter itself: MNN's command of that name would install packages on first use.
+    tools: Any = importlib.import_module("_tools")
     file = source.folder / "network.mnn"
-    _tools.mnnconvert(
+    tools.mnnconvert(
         [
             "mnnconvert",
             "-f",

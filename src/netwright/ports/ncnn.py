@@ -5,6 +5,7 @@ Source: https://github.com/Tencent/ncnn/wiki/use-ncnn-with-pytorch-or-onnx
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,10 +36,8 @@ class Net:
     taps: tuple[str, ...] = ()
 
     def __init__(self, files: tuple[Path, ...], about: Program) -> None:
-        import ncnn
-
-        self._ncnn: Any = ncnn
-        self._net: Any = ncnn.Net()
+        self._ncnn: Any = importlib.import_module("ncnn")
+        self._net: Any = self._ncnn.Net()
         for reduced in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
             setattr(self._net.opt, reduced, False)
         self._net.opt.num_threads = cores()
@@ -67,13 +66,15 @@ class Net:
 @target("ncnn", "ncnn", needs=("ncnn", "pnnx"), batch="one", taps="dear", open=Net)
 def ncnn(source: Source) -> tuple[Path, ...]:
     """The network as ncnn's pair of files, weights in 32 bits."""
-    import pnnx
     import torch
+
+    pnnx: Any = importlib.import_module("pnnx")
 
     script = source.folder / "network.pt"
     arguments = source.example
     with torch.no_grad():
-        torch.jit.trace(source.program.module(), arguments, check_trace=False).save(str(script))
+        traced: Any = torch.jit.trace(source.program.module(), arguments, check_trace=False)
+        traced.save(str(script))
     shapes = ",".join(
         f"[{','.join(map(str, a.shape))}]{_TYPES[str(a.dtype).split('.')[1]]}" for a in arguments
     )

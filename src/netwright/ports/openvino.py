@@ -5,6 +5,7 @@ Source: https://docs.openvino.ai/2026/openvino-workflow/model-preparation.html
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +23,7 @@ class Compiled:
     """An OpenVINO model compiled for the CPU, in the precision that it was written in."""
 
     def __init__(self, files: tuple[Path, ...], about: Program) -> None:
-        import openvino
-
-        self._core: Any = openvino.Core()
+        self._core: Any = importlib.import_module("openvino").Core()
         self._model: Any = self._core.read_model(files[0])
         self._outputs = [output.get_any_name() for output in self._model.outputs]
         made = {
@@ -56,8 +55,7 @@ class Compiled:
 def openvino(source: Source) -> tuple[Path, ...]:
     """The network as OpenVINO's pair of files, in the precision it has; OpenVINO's own saving halves weights
     to 16 bits unless told otherwise."""
-    import openvino as ov
-
+    ov: Any = importlib.import_module("openvino")
     file = source.folder / "network.xml"
     ov.save_model(ov.Core().read_model(source.onnx), file, compress_to_fp16=False)
     return file, file.with_suffix(".bin")

@@ -14,6 +14,7 @@ from netwright.ports.differences import met_by
 from netwright.ports.original import Original
 from netwright.ports.proof import Proof
 from netwright.ports.running import NothingRuns
+from netwright.ports.trying import tried
 from netwright.ports.workshop import Workshop, here
 from netwright.ports.yard import Failed, Settings, Yard
 from netwright.values import Limit, Port, TargetEnded, TargetPort, TargetStarted
@@ -87,7 +88,9 @@ def _planned(yard: Yard, target: Target) -> Generator[Event, None, TargetPort]:
     limits = known_limits(yard, target)
     with yard.workshop(target, yard.scratch / "plan.log") as workshop:
         try:
-            limits += yard.limits(workshop, yard.program(target))
+            said = target.limits is not None
+            found = yard.limits(workshop, yard.program(target)) if said else tried(yard, workshop)
+            limits += tuple(found)
         except Failed as raised:
             return TargetPort(target.id, target.title, "unsupported", str(raised), limits=limits)
     refused = any(limit.kind == "refused" for limit in limits)

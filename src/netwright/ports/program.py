@@ -12,7 +12,7 @@ import inspect
 import operator
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 from torch.export.graph_signature import InputKind, OutputKind, OutputSpec, TensorArgument
+from torch.fx.node import map_arg
 from torch.utils import _pytree as pytree
 
 from netwright.ports.names import identifier
@@ -182,6 +183,21 @@ class Program:
         answer = 0 if only else self.answer
         return attrs.evolve(self, exported=exported, outputs=outputs, answer=answer, taps=taps)
 
+    def alone(self, inputs: Sequence[Tensor]) -> Iterator[tuple[list[Layer], Program, list[Tensor]]]:
+        """Every operator by itself, as a program with its weights, the inputs that it is given when the
+        network is given `inputs`, and the layers that it stands for: those that call the same operator in the
+        same way."""
+        groups: dict[str, list[Layer]] = {}
+        for layer in self.layers:
+            if not layer.passes_on:
+                groups.setdefault(_signature(self.node(layer.name)), []).append(layer)
+        firsts = {layers[0].node: layers for layers in groups.values()}
+        given = _Given(self.exported.graph_module, _weights_by_node(self), firsts)
+        with torch.no_grad():
+            given.run(*self._arguments(inputs))
+        for node, (step, values) in given.steps.items():
+            yield firsts[node], Program.of(step, tuple(values), free_batch=False), values
+
     def read(self, inputs: Sequence[Tensor], names: Iterable[str]) -> tuple[list[Tensor], dict[str, Tensor]]:
         """The outputs for `inputs`, flattened, and what the layers of these names give, in PyTorch."""
         nodes = {layer.node: layer.name for layer in self.layers}
@@ -228,14 +244,33 @@ def _with(value: Any, **changes: Any) -> Any:
     return changed
 
 
-def _plain(program: Program) -> nn.Module:
-    exported = program.exported
-    held: dict[str, Any] = {}
+def _weights_by_node(program: Program) -> dict[str, Any]:
+    """Parameters, buffers and constants by the name of the node that stands for them."""
+    exported, held = program.exported, dict[str, Any]()
     for spec in exported.graph_signature.input_specs:
         if spec.kind is not InputKind.USER_INPUT:
             name = str(spec.target)
             value = exported.state_dict.get(name, exported.constants.get(name))
             held[spec.arg.name] = value.detach() if isinstance(value, Tensor) else value
+    return held
+
+
+def _signature(node: torch.fx.Node) -> str:
+    """The operator with all that is no tensor in its arguments, and the number of axes of what is."""
+
+    def written(value: Any) -> Any:
+        tensor = value.meta.get("val")
+        return f"<{tensor.ndim} {tensor.dtype}>" if isinstance(tensor, Tensor) else "<>"
+
+    of: Any = node
+    if node.target is _GETITEM and isinstance(node.args[0], torch.fx.Node):
+        of = node.args[0]
+    return f"{of.target} {map_arg(of.args, written)} {map_arg(of.kwargs, written)}"
+
+
+def _plain(program: Program) -> nn.Module:
+    exported = program.exported
+    held = _weights_by_node(program)
     names = {layer.node: identifier(layer.name) for layer in program.layers}
     root, graph = nn.Module(), torch.fx.Graph()
     new: dict[torch.fx.Node, Any] = {}
@@ -244,7 +279,7 @@ def _plain(program: Program) -> nn.Module:
             if node.name in program.inputs:
                 new[node] = graph.placeholder(node.name)
         elif node.op == "output":
-            graph.output(tuple(torch.fx.node.map_arg(node.args[0], lambda n: new[n])))
+            graph.output(tuple(map_arg(node.args[0], lambda n: new[n])))
         elif node.op == "get_attr":
             raise UserError(f"port: {node.target} is a graph of its own (control flow), which is not ported")
         else:
@@ -259,7 +294,7 @@ def _plain(program: Program) -> nn.Module:
                     new[source] = graph.get_attr(name)
                 new[node] = _call(graph, node, new, traced=True)
             elif node.name in names or weights:
-                step = _Step(node, given, weights)
+                step = _Step([node], given, weights)
                 name = names.get(node.name) or identifier(f"{node.name}_whole")
                 root.add_module(name, step)
                 new[node] = graph.call_module(name, tuple(new[n] for n in given))
@@ -272,8 +307,8 @@ def _plain(program: Program) -> nn.Module:
 def _call(
     graph: torch.fx.Graph, node: torch.fx.Node, new: Mapping[torch.fx.Node, Any], traced: bool = False
 ) -> Any:
-    arguments = torch.fx.node.map_arg(node.args, lambda n: new[n])
-    named = torch.fx.node.map_arg(node.kwargs, lambda n: new[n])
+    arguments = map_arg(node.args, lambda n: new[n])
+    named = map_arg(node.kwargs, lambda n: new[n])
     if node.target is torch.ops.aten.sym_size.int:  # a tracer follows a tensor's own size, not the operator
         return graph.call_method("size", tuple(arguments))
     if traced:
@@ -281,15 +316,19 @@ def _call(
         name = operator_of(node)
         if hasattr(Tensor, name) and isinstance(node.args[0], torch.fx.Node):
             return graph.call_method(name, arguments, named)
-        return graph.call_function(getattr(torch, name, node.target), arguments, named)
-    return graph.call_function(node.target, arguments, named)
+        return graph.call_function(getattr(torch, name), arguments, named)
+    called: Any = node.target
+    return graph.call_function(called, arguments, named)
 
 
 class _Step(nn.Module):
     """One call of a program with its weights."""
 
     def __init__(
-        self, node: torch.fx.Node, given: Sequence[torch.fx.Node], weights: Mapping[torch.fx.Node, Any]
+        self,
+        nodes: Sequence[torch.fx.Node],
+        given: Sequence[torch.fx.Node],
+        weights: Mapping[torch.fx.Node, Any],
     ) -> None:
         super().__init__()
         graph, new = torch.fx.Graph(), dict[torch.fx.Node, Any]()
@@ -299,11 +338,38 @@ class _Step(nn.Module):
         for number, (source, value) in enumerate(weights.items()):
             root.register_buffer(f"weight{number}", value)
             new[source] = graph.get_attr(f"weight{number}")
-        graph.output(_call(graph, node, new))
+        for node in nodes:
+            new[node] = _call(graph, node, new)
+        graph.output(new[nodes[-1]])
         self.call = torch.fx.GraphModule(root, graph)
 
     def forward(self, *inputs: Any) -> Any:
         return self.call(*inputs)
+
+
+class _Given(torch.fx.Interpreter):
+    """Notes of some nodes what they are given, and makes a module of each."""
+
+    def __init__(
+        self, module: torch.fx.GraphModule, weights: Mapping[str, Any], wanted: Mapping[str, Any]
+    ) -> None:
+        super().__init__(module)
+        self._weights, self._wanted = weights, wanted
+        self.steps: dict[str, tuple[nn.Module, list[Tensor]]] = {}
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        if n.name in self._wanted:
+            chain = [n]
+            while chain[0].target is _GETITEM and isinstance(chain[0].args[0], torch.fx.Node):
+                chain.insert(0, chain[0].args[0])
+            nodes = list(dict.fromkeys(source for source in chain[0].all_input_nodes))
+            weights = {s: self._weights[s.name] for s in nodes if s.name in self._weights}
+            inputs = [s for s in nodes if s.name not in weights]
+            held = [self.env.get(s) for s in inputs]
+            if all(isinstance(value, Tensor) for value in held):
+                values = [value.detach().clone() for value in held if isinstance(value, Tensor)]
+                self.steps[n.name] = _Step(chain, inputs, weights), values
+        return super().run_node(n)
 
 
 class _Reader(torch.fx.Interpreter):

@@ -96,6 +96,8 @@ class Proof:
         divergence = None
         if differs and first is not None:
             divergence = self._divergence(first, found[first], 1)
+        elif differs:  # not while every layer is read: what is read is not fused with what follows
+            divergence = self._bisected()
         return {"layers": layers, "layers_of": len(names), "first_divergence": divergence}
 
     def _ends(self) -> dict[str, int]:
@@ -139,14 +141,20 @@ class Proof:
 
         def differs(name: str) -> bool | None:
             try:
-                last[name] = self._tapped([name])[name]
-            except Failed:
+                last[name] = self._one(name)
+            except (*Failed, KeyError):
                 return None
             return not last[name].within
 
         names = [layer.name for layer in program.layers]
         first, runs = bisect(names, program.upstream(), differs, end.name)
         return self._divergence(first, last.get(first), runs)
+
+    def _one(self, name: str) -> Agreement:
+        """The agreement of one layer while no other is read. Raises `KeyError` where it has no name there."""
+        if self._target.taps == "free":
+            return self._read((name,) if name in self.taps else (), self._ends())[name]
+        return self._tapped([name])[name]
 
     def _divergence(self, name: str, agreement: Agreement | None, runs: int) -> Divergence:
         layer = self._program.layer(name)

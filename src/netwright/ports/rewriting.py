@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ class LocalResponseNormByConvolution(nn.Module):
         band = (offset >= -(norm.size // 2)) & (offset <= (norm.size - 1) // 2)
         weight = band.to(dtype) * (float(norm.alpha) / norm.size)
         self.register_buffer("weight", weight.reshape(count, count, *([1] * (len(shape) - 2))))
-        self.convolve = F.conv2d if len(shape) == 4 else F.conv1d
+        self.convolve: Any = F.conv2d if len(shape) == 4 else F.conv1d
 
     def forward(self, x: Tensor) -> Tensor:
         return x * torch.exp(-self.beta * torch.log(self.convolve(x * x, self.weight) + self.k))

@@ -114,8 +114,8 @@ def _keep_expected(source: Source, folder: Path, inputs: Sequence[np.ndarray]) -
     kept |= {f"layer/{name}": value.numpy() for name, value in read.items()}
     if answer is None:
         kept[f"layer/{program.outputs[program.answer]}"] = outputs[program.answer].numpy()
-    np.savez(folder / "expected.npz", **kept)
-    np.savez(folder / "calibration.npz", **dict(zip(program.inputs, inputs, strict=True)))
+    np.savez(folder / "expected.npz", allow_pickle=False, **kept)
+    np.savez(folder / "calibration.npz", allow_pickle=False, **dict(zip(program.inputs, inputs, strict=True)))
     about = {
         "inputs": program.inputs,
         "layers": names,

@@ -1,3 +1,5 @@
+# pyright: basic
+# (it also runs by itself, on Python 3.8, beside libraries that are not here)
 """Run a network's TensorRT engine on this machine's GPU and print its parity with the original, layer by
 layer.
 
@@ -28,9 +30,9 @@ def runtime(full=False):
             return tensorrt_rtx_bindings
         except ImportError:
             pass
-    import tensorrt
+    import importlib
 
-    return tensorrt
+    return importlib.import_module("tensorrt")
 
 
 def build(trt, onnx, taps=(), most=64):
@@ -151,7 +153,7 @@ def report(folder, full=False, runs=100):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="the full TensorRT instead of TensorRT for RTX")
     parser.add_argument("--json", action="store_true", help="one JSON document and nothing else")
     arguments = parser.parse_args()

@@ -111,7 +111,7 @@ class Workshop:
 
     def _start(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        context = multiprocessing.get_context(_START)
+        context: Any = multiprocessing.get_context(_START)
         if _START == "forkserver":
             context.set_forkserver_preload(["netwright.ports.workshop"])
         self._pipe, theirs = context.Pipe()

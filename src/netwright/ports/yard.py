@@ -134,36 +134,36 @@ class Yard:
         program.save(saved)
         return program.about(), saved
 
-    def _more(self, workshop: Workshop, program: Program) -> tuple[Path | None, Path]:
+    def _more(self, workshop: Workshop, program: Program) -> tuple[Path | None, Path | None]:
         onnx = self.as_onnx(program) if workshop.target.source == "onnx" else None
-        return onnx, self._inputs()
+        return onnx, self._inputs() if program.inputs == self.whole.inputs else None
 
     def _inputs(self) -> Path:
         """The user's inputs in a file, by the names of the program's inputs."""
         file = self.scratch / "inputs.npz"
         if not file.exists():
             arrays = self.original.flat(0, min(self.count, KEPT))
-            np.savez(file, **dict(zip(self.whole.inputs, arrays, strict=True)))
+            np.savez(file, allow_pickle=False, **dict(zip(self.whole.inputs, arrays, strict=True)))
         return file
 
     def as_onnx(self, program: Program) -> Path:
-        """The program in ONNX, made once where it is the whole network."""
+        """The program in ONNX, made once where it is of the whole network."""
         if self.maker is None:
             raise Unsupported("it is made from ONNX, and no target writes that")
-        whole = program is self.whole
-        known = self._onnx.get("whole") if whole else None
+        key = next((name for name, one in self._programs.items() if one is program), "part")
+        known = self._onnx.get(key)
         if isinstance(known, Path):
             return known
         if known is not None:
             raise known
-        folder = self.scratch / ("onnx" if whole else "onnx-part")
+        folder = self.scratch / "onnx" / key
         with self.workshop(self.maker, self.scratch / "onnx.log") as workshop:
             try:
                 made = workshop.build(*self._material(self.maker, program), folder)[0]
             except (Unsupported, UserError) as raised:
-                if whole:
-                    self._onnx["whole"] = raised
+                if key != "part":
+                    self._onnx[key] = raised
                 raise
-        if whole:
-            self._onnx["whole"] = made
+        if key != "part":
+            self._onnx[key] = made
         return made

@@ -6,6 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/onnx.html
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,7 @@ class Session:
     """An ONNX file in ONNX Runtime, on the CPU."""
 
     def __init__(self, files: tuple[Path, ...], about: Program) -> None:
-        import onnx
-
+        onnx: Any = importlib.import_module("onnx")
         self._file = files[0]
         model = onnx.load(self._file, load_external_data=False)
         made = {value for node in model.graph.node for value in node.output}
@@ -51,9 +51,8 @@ class Session:
 
 def session_of(file: Path, taps: Sequence[str] = ()) -> Any:
     """ONNX Runtime's session of a file, the values of these names among its outputs."""
-    import onnx
-    import onnxruntime
-
+    onnx: Any = importlib.import_module("onnx")
+    onnxruntime: Any = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     if not taps:
