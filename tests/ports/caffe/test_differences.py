@@ -1,6 +1,9 @@
 """Where PyTorch and Caffe mean different things by one word; each test shows the difference, and that the
 port minds it."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from netwright.ports.caffe import read, write
+from netwright.ports.caffe.differences import DIFFERENCES
 from netwright.ports.caffe.layers_of_statistics import MVN
 from netwright.ports.program import Program
 from ports.caffe.referees import (
@@ -252,3 +256,20 @@ def test_an_output_that_other_layers_take_is_passed_on_once_more(tmp_path, caffe
     exponential, rectified = caffe(prototxt, caffemodel, [x])[0]
     close(rectified, np.maximum(x, 0))
     close(exponential, np.exp(np.maximum(x, 0)))
+
+
+def test_a_softmax_whose_logarithm_is_taken_has_no_smallest_value(tmp_path):
+    """softmax-logarithm"""
+    x = torch.tensor([[0.0, 300.0]])
+    prototxt, caffemodel, _ = ported(nn.LogSoftmax(1), tmp_path, x)
+    assert read(prototxt, caffemodel)(x).tolist() == [[-300.0, 0.0]]
+
+
+def test_every_known_difference_is_shown_by_a_test():
+    source = Path(__file__).read_text(encoding="utf-8")
+    shown = {
+        name
+        for line in re.findall(r'^    """([a-z-]+(?:, [a-z-]+)*)', source, re.MULTILINE)
+        for name in line.split(", ")
+    }
+    assert {f"caffe-{name}" for name in shown} == {difference.id for difference in DIFFERENCES}

@@ -1,14 +1,17 @@
 """Prototxt and caffemodel: what is written is read again, and no file, however hostile, does harm."""
 
 import math
+import re
 import struct
 import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import nn
 
+from netwright.ports.caffe import read
 from netwright.ports.caffe.caffemodel import (
     array_of,
     blob_of,
@@ -52,6 +55,7 @@ def plain(value):
 
 
 @given(MESSAGES_OF_ANY_SHAPE)
+@settings(deadline=None)
 def test_a_message_survives_being_written_as_text(original):
     assert plain(parse(text_of(original))) == plain(original)
 
@@ -148,7 +152,7 @@ def messages_of(draw, kind, depth=0):
 
 
 @given(messages_of("NetParameter"))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_a_network_survives_the_wire(original):
     again = decode(b"".join(bytes(piece) for piece in encode(original)))
     assert plain(again) == plain(original)
@@ -251,6 +255,15 @@ def small_network():
     return message(name="small", layer=layers)
 
 
+def small_text():
+    """The small network's prototxt, which has no weights."""
+    layers = [
+        message(**{k: list(v) for k, v in one.fields.items() if k != "blobs"})
+        for one in small_network().all("layer")
+    ]
+    return text_of(message(name="small", layer=layers))
+
+
 def survives(read, data):
     """Reads hostile data; what it costs is bounded by the data's size, and what it raises is ours."""
     tracemalloc.start()
@@ -288,11 +301,7 @@ def test_no_bytes_at_all_do_harm(data):
 @given(st.data())
 @settings(max_examples=200, deadline=None)
 def test_no_altered_prototxt_does_harm(data):
-    layers = [
-        message(**{k: list(v) for k, v in one.fields.items() if k != "blobs"})
-        for one in small_network().all("layer")
-    ]
-    text = text_of(message(name="small", layer=layers))
+    text = small_text()
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(text) - 1))
         piece = data.draw(
@@ -302,14 +311,51 @@ def test_no_altered_prototxt_does_harm(data):
     survives(lambda hostile: network_of(parse(hostile), "net"), text)
 
 
+TYPES = (
+    *("ReLU", "Slice", "Concat", "Flatten", "Reshape", "Crop", "Permute", "LSTM", "Scale", "Bias", "PReLU"),
+    *(
+        "Softmax",
+        "Reduction",
+        "ArgMax",
+        "Tile",
+        "MVN",
+        "Embed",
+        "Pooling",
+        "LRN",
+        "BatchNorm",
+        "InnerProduct",
+    ),
+    *("Deconvolution", "Eltwise", "Split", "Normalize", "Power", "Exp"),
+)
+NUMBERS = ("0", "-1", "1", "2", "7", "1e9", "4294967295", "0.5", "99999")
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_network_with_altered_settings_is_read_or_refused(data, tmp_path):
+    """Any layer in any place, with any numbers: a module comes out, or one sentence."""
+    lines = small_text().splitlines()
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        lines[at] = re.sub(r"\d+", lambda _: data.draw(st.sampled_from(NUMBERS)), lines[at])
+        lines[at] = re.sub(r'type: ".*"', lambda _: f'type: "{data.draw(st.sampled_from(TYPES))}"', lines[at])
+        if data.draw(st.booleans()):
+            del lines[at]
+    path, weights = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    path.write_text("\n".join(lines))
+    write_caffemodel(small_network(), weights)
+    try:
+        assert isinstance(read(path, data.draw(st.sampled_from([weights, None]))), nn.Module)
+    except UserError as error:
+        assert error.file == "net.prototxt"
+
+
 def test_messages_without_end_in_a_caffemodel_are_one_sentence():
     with pytest.raises(UserError, match="more than 200,000 messages"):
         decode(tagged(100, 2, b"") * 200_001)
 
 
 def test_a_network_that_settings_make_enormous_is_refused_before_memory_is_taken(tmp_path):
-    from netwright.ports.caffe import read
-
     path = tmp_path / "net.prototxt"
     path.write_text(
         'layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 dim: 100000 } } }\n'
