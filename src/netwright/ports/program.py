@@ -358,14 +358,15 @@ class _Given(torch.fx.Interpreter):
         self.steps: dict[str, tuple[nn.Module, list[Tensor]]] = {}
 
     def run_node(self, n: torch.fx.Node) -> Any:
-        if n.name in self._wanted:
+        if self._wanted.get(n.name):
             chain = [n]
             while chain[0].target is _GETITEM and isinstance(chain[0].args[0], torch.fx.Node):
                 chain.insert(0, chain[0].args[0])
             nodes = list(dict.fromkeys(source for source in chain[0].all_input_nodes))
             weights = {s: self._weights[s.name] for s in nodes if s.name in self._weights}
-            inputs = [s for s in nodes if s.name not in weights]
-            held = [self.env.get(s) for s in inputs]
+            inputs = [s for s in nodes if s not in weights]
+            env: dict[Any, Any] = self.env
+            held = [env.get(s) for s in inputs]
             if all(isinstance(value, Tensor) for value in held):
                 values = [value.detach().clone() for value in held if isinstance(value, Tensor)]
                 self.steps[n.name] = _Step(chain, inputs, weights), values
