@@ -74,6 +74,17 @@ def test_the_limit_names_the_layer_and_its_line_in_the_users_file():
         assert "scaled_dot_product_attention" in source.read().splitlines()[limit.line - 1]
 
 
+def test_an_operator_on_whole_numbers_is_named_with_the_line_of_the_layer_it_leads_to():
+    class Masked(nn.Module):
+        def forward(self, x):
+            mask = x.argmax(1) != 0
+            return x * mask.unsqueeze(1)
+
+    (limit, *_) = limits(Program.of(Masked(), (torch.randn(3, 5),)))
+    assert "uses ne" in limit.limit
+    assert limit.file.endswith("test_limits.py") and limit.line
+
+
 def test_all_limits_are_found_in_one_go():
     network = Of(lambda s, x: (x.cumsum(1) + 1).cumprod(2))
     found = limits(Program.of(network, (torch.randn(IMAGE),)))

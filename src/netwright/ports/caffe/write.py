@@ -114,9 +114,18 @@ class _Writing:
             self.limit(node, limit)
             self.held.blobs[node] = node.name
 
+    def place(self, node: fx.Node) -> Place:
+        """Where a node stands in the user's source: of one that is no layer, where the next layer does."""
+        places = {layer.node: layer.place for layer in self.program.layers}
+        following = [node]
+        for one in following:
+            if one.name in places:
+                return places[one.name]
+            following += [user for user in one.users if user not in following]
+        return Place()
+
     def limit(self, node: fx.Node, found: Unsayable) -> None:
-        places = (layer.place for layer in self.program.layers if layer.node == node.name)
-        place, name = next(places, Place()), self.names.get(node.name, node.name)
+        place, name = self.place(node), self.names.get(node.name, node.name)
         self.limits.append(Limit(name, place.file, place.line, found.sentence, found.remedy))
 
     def _follow(self, node: fx.Node, name: str) -> None:
