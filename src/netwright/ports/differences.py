@@ -194,9 +194,16 @@ DIFFERENCES: tuple[Difference, ...] = (
 )
 
 
+def differences() -> tuple[Difference, ...]:
+    """Every known difference, Caffe's among them."""
+    from netwright.ports.caffe.differences import DIFFERENCES as CAFFE
+
+    return DIFFERENCES + CAFFE
+
+
 def met_by(program: Program, target: str) -> Iterator[Limit]:
     """The differences that a program meets in a technology and that the port does not mend by itself."""
-    for difference in DIFFERENCES:
+    for difference in differences():
         if target not in difference.targets or difference.handled:
             continue
         for layer in program.layers:
@@ -218,5 +225,5 @@ def met_by(program: Program, target: str) -> Iterator[Limit]:
 def known_at(program: Program, layer: str, target: str) -> Difference | None:
     """The known difference of a technology at a layer's operator."""
     at = program.layer(layer)
-    of_it = (d for d in DIFFERENCES if target in d.targets and d.operators and d.meets(program, at))
+    of_it = (d for d in differences() if target in d.targets and d.operators and d.meets(program, at))
     return next(of_it, None)

@@ -11,12 +11,27 @@ import torch
 
 from netwright.ports.bisection import bisect
 from netwright.ports.differences import known_at
-from netwright.ports.original import batch_for
+from netwright.ports.original import Original, batch_for
 from netwright.ports.parity import Agreement, first_to_diverge
 from netwright.ports.reasons import pictures_of, reason_of
 from netwright.ports.workshop import Workshop
 from netwright.ports.yard import Failed, Yard
 from netwright.values import Divergence, Latency
+
+
+def reading_error(
+    original: Original, referee: Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
+) -> float:
+    """How far a network that was read lies from its file run by its own technology: the largest difference
+    over the largest value, of all outputs."""
+    worst = 0.0
+    count = original.count
+    wanted = referee(original.flat(0, count))
+    for one, other in zip(wanted, original.outputs(0, count), strict=False):
+        agreement = Agreement(1e-4)
+        agreement.add(np.asarray(one), other.numpy())
+        worst = max(worst, agreement.relative_error)
+    return worst
 
 
 class Proof:
