@@ -53,8 +53,8 @@ def _rounds_up(program: Program, layer: Layer) -> bool:
 
 
 def _leaves_padding_out(program: Program, layer: Layer) -> bool:
-    padding = _argument(program, layer, 3, [0])
-    return any(padding) and not _argument(program, layer, 5, True)
+    stride, padding = _argument(program, layer, 2, [1]), _argument(program, layer, 3, [0])
+    return any(padding) and any(n > 1 for n in stride) and not _argument(program, layer, 5, True)
 
 
 DIFFERENCES: tuple[Difference, ...] = (
@@ -166,8 +166,8 @@ DIFFERENCES: tuple[Difference, ...] = (
         "litert-micro-average-padding",
         ("litert-micro",),
         ("avg_pool2d",),
-        "average pooling that leaves the padding out of the mean is no operator of the microcontrollers'"
-        " runtime",
+        "average pooling with a stride that leaves the padding out of the mean is no operator of the"
+        " microcontrollers' runtime",
         "use count_include_pad=True and train on, or pool without padding",
         kind="refused",
         when=_leaves_padding_out,
