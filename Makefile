@@ -42,6 +42,7 @@ lint: setup
 	$(PY) -m ruff format --check src tests benchmarks examples docs
 	$(PY) docs/make_catalogue.py --check
 	$(PY) docs/make_diagnosis.py --check
+	$(PY) docs/make_ports.py --check
 	$(PY) -m pyright
 	$(PY) -c "from importlinter.cli import lint_imports_command as run; run()"
 
@@ -52,6 +53,7 @@ web:
 docs: setup
 	$(PY) docs/make_catalogue.py
 	$(PY) docs/make_diagnosis.py
+	$(PY) docs/make_ports.py
 
 bench: setup
 	$(PY) -m benchmarks.loop_overhead
