@@ -1,4 +1,5 @@
-"""Each known difference between the technologies is shown by a test of its name; Caffe's are in its folder."""
+"""Each known difference between the technologies is shown by a test of its name; Caffe's are in its
+folder."""
 
 from __future__ import annotations
 

@@ -35,6 +35,9 @@ ORDER = (
 )  # fmt: skip
 
 
+INPUTS = 300  # that outputs are compared on unless more or fewer are asked for
+
+
 def port(
     network: Recipe | str | nn.Module | Sequence[Recipe | str],
     inputs: Any = None,
@@ -44,7 +47,7 @@ def port(
     plan: bool = False,
     weights: str | Path | None = None,
     partial: bool = False,
-    count: int = Settings.inputs,
+    count: int = INPUTS,
     batches: Sequence[int] = (1,),
     threads: int | None = None,
     tolerance: float | None = None,
