@@ -386,7 +386,7 @@ class _Reader(torch.fx.Interpreter):
         result = super().run_node(n)
         name = self._wanted.get(n.name)
         if name is not None and isinstance(result, Tensor):
-            self.found[name] = result.detach()
+            self.found[name] = result.detach().clone()  # a later operator may work in place
         return result
 
 
