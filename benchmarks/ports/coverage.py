@@ -1,4 +1,4 @@
-"""Every network of the zoo, and real pretrained ones, in every technology: what is ported, how well, how fast."""
+"""Every network of the zoo, and real pretrained ones, in every technology: what is ported and how well."""
 
 from __future__ import annotations
 

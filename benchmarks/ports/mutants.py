@@ -1,4 +1,4 @@
-"""Planted faults: one layer of a port altered. Is the port seen to differ, is the layer named, in how many runs?
+"""Planted faults: one layer of a port altered. Does the port differ, is the layer named, in how many runs?
 
 Faults of ONNX are planted in the file. Where a port cannot be edited the network that it is made from is
 altered, and compared with the network as it was.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import onnx
 from onnx import ModelProto
 
+from benchmarks.ports import coverage
 from benchmarks.ports.altered import AlteredYard, alterations
 from benchmarks.ports.onnx_faults import candidates, dear_runs, with_fault
 from benchmarks.ports.zoo import ZOO
@@ -134,7 +136,12 @@ def in_networks(name: str, target: Target, maker: Target, folder: Path, wanted: 
 
 
 def _judged(
-    about: Row, yard: Yard, workshop: Workshop, files: tuple[Path, ...], program: Program, taps: Collection[str]
+    about: Row,
+    yard: Yard,
+    workshop: Workshop,
+    files: tuple[Path, ...],
+    program: Program,
+    taps: Collection[str],
 ) -> Row:
     """What the proof says of a port with a fault: all layers at once, and one layer a run."""
     row = about | {"layers": len(program.layers), "most_runs": dear_runs(len(program.layers))}
@@ -166,21 +173,18 @@ def _right(layer: str | None, program: Program, readable: Collection[str]) -> se
     return {name for name in after if not any(other in upstream[name] for other in after)}
 
 
-def plan(targets: Mapping[str, Target], folder: Path, share: float) -> Iterator[Callable[[], Iterator[Row]]]:
-    """What is to be run, dearest last."""
-    maker = targets["onnx"]
-
-    def files(name: str) -> Callable[[], Iterator[Row]]:
-        return lambda: in_files(name, maker, folder / f"files-{name}", 6)
-
-    def networks(name: str, target: Target, wanted: int) -> Callable[[], Iterator[Row]]:
-        below = folder / f"networks-{name}-{target.id}"
-        return lambda: in_networks(name, target, maker, below, wanted)
-
-    count = max(1, round(share * len(IN_FILES)))
-    yield from (files(name) for name in IN_FILES[:count])
+def plan(
+    targets: Mapping[str, Target], folder: Path, share: float
+) -> Iterator[tuple[str, Callable[[], Iterator[Row]]]]:
+    """What is to be run, each with a name; dearest last."""
+    maker = coverage.targets()["onnx"]
+    if "onnx" in targets:
+        for name in IN_FILES[: max(1, round(share * len(IN_FILES)))]:
+            yield f"onnx-{name}", partial(in_files, name, maker, folder / f"files-{name}", 6)
     runnable = [t for t in targets.values() if t.open is not None and t.id not in ("onnx", "tensorrt")]
     for target in sorted(runnable, key=lambda t: t.taps == "dear"):
-        names = BEFORE_PORTING if share >= 1 else BEFORE_PORTING[:1]
-        for name in names[: 2 if target.taps == "dear" else None]:
-            yield networks(name, target, 2)
+        names = BEFORE_PORTING[: 2 if target.taps == "dear" else None]
+        for name in names[: None if share >= 1 else 1]:
+            below = folder / f"networks-{name}-{target.id}"
+            wanted = 2 if share >= 1 else 1
+            yield f"{target.id}-{name}", partial(in_networks, name, target, maker, below, wanted)

@@ -150,7 +150,13 @@ def _bias(opened: Opened, node: NodeProto) -> bool:
     return False
 
 
-@kind("another epsilon", "BatchNormalization", "LayerNormalization", "InstanceNormalization", "GroupNormalization")
+@kind(
+    "another epsilon",
+    "BatchNormalization",
+    "LayerNormalization",
+    "InstanceNormalization",
+    "GroupNormalization",
+)
 def _epsilon(opened: Opened, node: NodeProto) -> bool:
     return put(node, "epsilon", 1e-2)
 
@@ -202,7 +208,17 @@ def _mean(opened: Opened, node: NodeProto) -> bool:
     return become(node, "AveragePool", **values)
 
 
-@kind("another activation", "Relu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softplus", "Elu", "LeakyRelu")
+@kind(
+    "another activation",
+    "Relu",
+    "Sigmoid",
+    "HardSigmoid",
+    "HardSwish",
+    "Tanh",
+    "Softplus",
+    "Elu",
+    "LeakyRelu",
+)
 def _activation(opened: Opened, node: NodeProto) -> bool:
     other: dict[str, tuple[str, dict[str, float]]] = {
         "Relu": ("LeakyRelu", {"alpha": 0.05}),
@@ -294,7 +310,9 @@ def with_fault(model: ModelProto, name: str, number: int) -> tuple[ModelProto, s
     before = list(node.input)
     if not KINDS[name][1](Opened(changed), node):
         return None
-    constant = next((o for o, n in zip(before, node.input, strict=False) if n.startswith(f"{o}.changed")), None)
+    constant = next(
+        (o for o, n in zip(before, node.input, strict=False) if n.startswith(f"{o}.changed")), None
+    )
     del changed.graph.value_info[:]  # shapes that were inferred before
     return changed, constant
 
