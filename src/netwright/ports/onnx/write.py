@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netwright.catalogue import target
+from netwright.ports.onnx.quantise import quantise
 
 if TYPE_CHECKING:
     from netwright.ports.program import Program
@@ -55,6 +56,8 @@ def session_of(file: Path, taps: Sequence[str] = ()) -> Any:
     onnxruntime: Any = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # Without integer dot products (VNNI) a CPU adds pairs of products in 16 bits, which overflow.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     if not taps:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     model = onnx.load(file, load_external_data=False)
@@ -73,6 +76,7 @@ def session_of(file: Path, taps: Sequence[str] = ()) -> Any:
     needs=("onnx", "onnxscript", "onnxruntime"),
     taps="free",
     open=Session,
+    quantise=quantise,
 )
 def onnx(source: Source) -> Path:
     """The network as one ONNX file, weights inside unless they are too large for it."""
