@@ -44,7 +44,7 @@ def port(
     plan: bool = False,
     weights: str | Path | None = None,
     partial: bool = False,
-    count: int = Settings.inputs,
+    count: int = 300,
     batches: Sequence[int] = (1,),
     threads: int | None = None,
     tolerance: float | None = None,

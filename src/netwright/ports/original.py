@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
@@ -75,23 +76,35 @@ class Original:
         network = network or self.network
         return Program.of(network, arguments, named, places=self.places, free_batch=batch is None)
 
-    def outputs(self, start: int, stop: int) -> list[Tensor]:
-        """What the network itself gives for these inputs, flattened."""
+    def outputs(self, start: int, stop: int, fill: int | None = None) -> list[Tensor]:
+        """What the network itself gives for these inputs, flattened; where it takes only `fill` at a time the
+        last one is repeated, and what comes of it left out."""
         was = {module: module.training for module in self.network.modules()}
         self.network.eval()
         try:
             arguments, named = self.rows(start, stop)
-            with torch.no_grad():
-                return [
-                    t for t in pytree.tree_leaves(self.network(*arguments, **named)) if isinstance(t, Tensor)
-                ]
+            count = stop - start
+            if fill is None or count >= fill:
+                return self._results(arguments, named)
+            arguments, named = pytree.tree_map(partial(_filled, count, fill), (arguments, named))
+            return [t[:count] if t.ndim else t for t in self._results(arguments, named)]
         finally:
             for module, training in was.items():
                 module.training = training
 
+    def _results(self, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> list[Tensor]:
+        with torch.no_grad():
+            leaves = pytree.tree_leaves(self.network(*arguments, **named))
+        return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+
     def _leaves(self) -> Iterator[Tensor]:
         leaves = pytree.tree_leaves((self.arguments, dict(self.named)))
         return (leaf for leaf in leaves if isinstance(leaf, Tensor))
+
+
+def _filled(count: int, fill: int, value: Any) -> Any:
+    batched = isinstance(value, Tensor) and value.ndim and len(value) == count
+    return torch.cat([value, value[-1:].expand(fill - count, *value.shape[1:])]) if batched else value
 
 
 def batch_for(program: Program, most: int) -> int:

@@ -401,7 +401,7 @@ class _Reader(torch.fx.Interpreter):
         result = super().run_node(n)
         name = self._wanted.get(n.name)
         if name is not None and isinstance(result, Tensor):
-            self.found[name] = result.detach()
+            self.found[name] = result.detach().clone()  # a later operator may work in place
         return result
 
 
@@ -426,17 +426,29 @@ def _exported(
             exported = _export(network, wide, wide_named, _by_name(network, shapes))
         except UserError:
             exported = None  # tried again with the batch fixed, whose error is the one to show
-        if exported is not None and _is_free(exported):
+        one = tuple(_of_axes(lambda t: t[:1] if len(t) == batch else t, v) for v in (wide, wide_named))
+        if exported is not None and _is_free(exported) and _holds(exported, network, one[0], one[1]):
             return exported, True
     return _export(network, arguments, named, None), False
+
+
+def _holds(exported: torch.export.ExportedProgram, network: nn.Module, arguments: Any, named: Any) -> bool:
+    """Whether a program with its batch free gives what the network gives for a batch that it was not followed
+    with: a size computed in Python may have been taken for a constant."""
+    try:
+        with torch.no_grad():
+            wanted = pytree.tree_leaves(network(*arguments, **named))
+            given = pytree.tree_leaves(exported.module(check_guards=False)(*arguments, **named))
+    except Exception:  # whichever of both cannot take it
+        return False
+    pairs = [(w, g) for w, g in zip(wanted, given, strict=False) if isinstance(w, Tensor)]
+    return all(w.shape == g.shape and torch.allclose(w, g, 1e-3, 1e-4, equal_nan=True) for w, g in pairs)
 
 
 def _export(network: nn.Module, arguments: Any, named: Any, shapes: Any) -> torch.export.ExportedProgram:
     with _Running(network) as running, warnings.catch_warnings():
         try:
-            warnings.simplefilter(
-                "ignore"
-            )  # torch's of its own doings, such as how an LSTM keeps its weights
+            warnings.simplefilter("ignore")  # torch's of its own doings, as how an LSTM keeps its weights
             return torch.export.export(network, arguments, named, dynamic_shapes=shapes, strict=False)
         except Exception as raised:  # torch raises whatever the user's operators lead it to
             raise _cannot_follow(network, raised, running.names[-1] if running.names else "") from raised

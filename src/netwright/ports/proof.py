@@ -73,7 +73,7 @@ class Proof:
         before: list[torch.Tensor] = []
         after: list[np.ndarray] = []
         for start, stop in self._batches(count, 64):
-            wanted = [t.cpu() for t in yard.original.outputs(start, stop)]
+            wanted = [t.cpu() for t in yard.original.outputs(start, stop, self._fixed())]
             given, _ = self._run(start, stop)
             for agreement, one, other in zip(agreements, wanted, given, strict=False):
                 agreement.add(one.numpy(), other)

@@ -98,13 +98,13 @@ def suffering(yard: Yard, quantiser: Quantiser, found: TargetPort) -> dict[str, 
     needed = whole.decision_changes > 0 if whole.decision_changes is not None else whole.error > CALM
     if not needed or not ranked:
         return {"suffering": ranked}
-    return {"suffering": ranked} | _remedied(yard, quantiser, ranked, whole)
+    return {"suffering": ranked} | _remedied(yard, quantiser, found, ranked, whole)
 
 
 def _in_groups(layers: Sequence[str], most: int) -> list[tuple[str, ...]]:
     """Layers that follow each other together, in `most` groups."""
     parts = np.array_split(np.arange(len(layers)), min(most, len(layers)))
-    return [tuple(layers[i] for i in part) for part in parts]
+    return [tuple(str(layers[i]) for i in part) for part in parts]
 
 
 def _alone(
@@ -145,33 +145,42 @@ def _ranked(
     return tuple(ranked)
 
 
-def _remedied(yard: Yard, quantiser: Quantiser, ranked: Sequence[Suffering], whole: Harm) -> dict[str, Any]:
+def _remedied(
+    yard: Yard, quantiser: Quantiser, found: TargetPort, ranked: Sequence[Suffering], whole: Harm
+) -> dict[str, Any]:
     """The port with the worst layers left in 32 bits: one, two, … until the error is halved."""
     order = [name for harmed in ranked for name in harmed.layers]
-    tried: list[tuple[float, float, tuple[str, ...]]] = []
+    tried: list[KeptFloat] = []
     for number in range(1, min(KEPT_FLOAT, len(order) - 1) + 1):
-        layers = tuple(order[:number])
         try:
-            harm = quantiser.proof(quantiser.all_but(layers)).harm(yard.count)
+            tried.append(_kept_float(yard, quantiser, tuple(order[:number])))
         except Failed:
             continue
-        tried.append((harm.decision_changes or 0.0, harm.error, layers))
-        if harm.error <= whole.error / 2 and (harm.decision_changes or 0.0) <= (
-            whole.decision_changes or 0.0
-        ):
+        if tried[-1].error <= whole.error / 2 and _changes(tried[-1]) <= _changes(whole):
             break
-    best = min(tried, default=None)
-    if best is None or best[:2] >= (whole.decision_changes or 0.0, 0.9 * whole.error):
-        for file in quantiser.all_but(best[2]) if best is not None else ():
-            file.unlink()
-        names = " and ".join(best[2]) if best is not None else order[0]
-        return {"notes": (f"keeping {names} in float32 gives no decisions back",)}
-    layers = best[2]
+    if not tried:
+        return {}
+    best = min(tried, key=lambda kept: (_changes(kept), kept.error))
+    names = " and ".join(best.layers)
+    if (_changes(best), best.error) >= (_changes(whole), 0.9 * whole.error):
+        said = f"keeping {names} in float32 gives no decisions back"
+    elif found.size_before is not None and best.size >= found.size_before:
+        said = f"keeping {names} in float32 gives decisions back, but leaves nothing of the gain in size"
+    else:
+        if best is not tried[-1]:
+            quantiser.all_but(best.layers)
+        return {"kept_float": best}
+    for file in tried[-1].files:
+        Path(file).unlink()
+    return {"notes": (said,)}
+
+
+def _kept_float(yard: Yard, quantiser: Quantiser, layers: tuple[str, ...]) -> KeptFloat:
     files = quantiser.all_but(layers)
     harm = quantiser.proof(files).harm(yard.count)
     size = sum(file.stat().st_size for file in files)
-    return {
-        "kept_float": KeptFloat(
-            layers, harm.error, harm.decision_changes, harm.metric, size, tuple(map(str, files))
-        )
-    }
+    return KeptFloat(layers, harm.error, harm.decision_changes, harm.metric, size, tuple(map(str, files)))
+
+
+def _changes(of: Harm | KeptFloat) -> float:
+    return of.decision_changes or 0.0
