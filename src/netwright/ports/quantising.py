@@ -8,6 +8,7 @@ layers is charged to both).
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -160,19 +161,25 @@ def _remedied(
             break
     if not tried:
         return {}
-    best = min(tried, key=lambda kept: (_changes(kept), kept.error))
-    names = " and ".join(best.layers)
-    if (_changes(best), best.error) >= (_changes(whole), 0.9 * whole.error):
-        said = f"keeping {names} in float32 gives no decisions back"
-    elif found.size_before is not None and best.size >= found.size_before:
-        said = f"keeping {names} in float32 gives decisions back, but leaves nothing of the gain in size"
-    else:
+    better = [kept for kept in tried if _gives_back(kept, whole)]
+    smaller = [kept for kept in better if kept.size < (found.size_before or math.inf)]
+    if smaller:
+        best = min(smaller, key=lambda kept: (_changes(kept), kept.error))
         if best is not tried[-1]:
             quantiser.all_but(best.layers)
         return {"kept_float": best}
     for file in tried[-1].files:
         Path(file).unlink()
-    return {"notes": (said,)}
+    names = ", ".join((better or tried)[-1].layers)
+    but = "gives decisions back, but leaves nothing of the gain in size" if better else "gives nothing back"
+    return {"notes": (f"keeping {names} in float32 {but}",)}
+
+
+def _gives_back(kept: KeptFloat, whole: Harm) -> bool:
+    """Whether fewer decisions change; of networks without decisions, whether the error is clearly less."""
+    if whole.decision_changes is None:
+        return kept.error <= 0.9 * whole.error
+    return _changes(kept) < _changes(whole)
 
 
 def _kept_float(yard: Yard, quantiser: Quantiser, layers: tuple[str, ...]) -> KeptFloat:
