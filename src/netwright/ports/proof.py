@@ -223,13 +223,16 @@ class Proof:
 
     def _memory(self) -> int | None:
         """What a process takes at most that opens the port and runs one batch, above one that has only
-        imported the same modules of the technology; both are fresh."""
+        imported the same modules of the technology; both are fresh. `None` where that cannot be known."""
         log = self._yard.scratch / "memory.log"
         batch = self._inputs(self._fixed() or 1)
-        with self._yard.workshop(self._target, log) as fresh:
-            modules, peak = fresh.footprint(self._files, self._program.about(), batch)
-        with self._yard.workshop(self._target, log) as plain:
-            before = plain.imported(modules)
+        try:
+            with self._yard.workshop(self._target, log) as fresh:
+                modules, peak = fresh.footprint(self._files, self._program.about(), batch)
+            with self._yard.workshop(self._target, log) as plain:
+                before = plain.imported(modules)
+        except Failed:
+            return None
         return None if peak is None or before is None else max(0, peak - before)
 
     def _inputs(self, batch: int) -> list[np.ndarray]:
