@@ -34,7 +34,7 @@ def test_a_budget_is_a_size_a_time_or_both(text, size, seconds):
 
 @pytest.mark.parametrize("text", ["", "2", "2MB,", "fast", "-2MB", "0MB", "2MB,3MB", "5ms,6ms", "2 parsecs"])
 def test_what_is_no_budget_is_refused_in_one_sentence(text):
-    with pytest.raises(UserError, match="is not a size or a time.*say '2MB,50ms'") as raised:
+    with pytest.raises(UserError, match=r"is not a size or a time.*say '2MB,50ms'") as raised:
         DeviceBudget.parse(text)
     assert "\n" not in str(raised.value)
 

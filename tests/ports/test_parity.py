@@ -63,3 +63,12 @@ def test_the_first_to_diverge_is_given_nothing_that_differs():
     upstream = {"a": frozenset(), "b": frozenset("a"), "c": frozenset(), "d": frozenset("abc")}
     assert first_to_diverge({"a": True, "b": False, "c": True, "d": False}, upstream) == "b"
     assert first_to_diverge({"a": True, "b": True, "c": True, "d": True}, upstream) is None
+
+
+def test_pictures_are_kept_only_of_what_is_beyond_the_tolerance():
+    original = np.linspace(0, 1, 8).reshape(2, 4)
+    near, far = Agreement(1e-2), Agreement(1e-2)
+    near.add(original, original + 1e-3)
+    far.add(original, original + np.array([[0.0], [0.5]]))
+    assert near.within and near.worst is None
+    assert far.worst is not None and np.array_equal(far.worst[0], original[1])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import attrs
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +19,7 @@ from netwright.app.results import PortResult
 from netwright.app.weights import fill, weights_of
 from netwright.app.work import FOLDER, OnEvent, Work, device_for, fold, journal_folder, opened, working
 from netwright.catalogue import Catalogue, Target
-from netwright.ports import Original, Settings
+from netwright.ports import SUFFIXES, Original, Settings, read_file
 from netwright.ports.yard import KEPT
 from netwright.recipe import Recipe, user_code
 from netwright.recipe.source import layer_lines
@@ -26,13 +27,16 @@ from netwright.recipe.task import UNIT_LOSSES, decisions
 from netwright.runs import Run
 from netwright.trials import Failure, Job
 from netwright.values import Budget, DeviceBudget, Finding, Note, Port, Precision, UserCodeError, UserError
+from netwright.views import words
 
 # In the order of the documentation: the hub first, then what is made from it, the smallest devices last.
 ORDER = (
     "torch-export", "torchscript", "onnx", "caffe", "tensorrt", "openvino", "ncnn", "mnn", "litert",
     "litert-micro", "executorch",
 )  # fmt: skip
-_FILES = (".onnx", ".prototxt", ".caffemodel")
+
+
+INPUTS = 300  # that outputs are compared on unless more or fewer are asked for
 
 
 def port(
@@ -44,7 +48,7 @@ def port(
     plan: bool = False,
     weights: str | Path | None = None,
     partial: bool = False,
-    count: int = 300,
+    count: int = INPUTS,
     batches: Sequence[int] = (1,),
     threads: int | None = None,
     tolerance: float | None = None,
@@ -88,9 +92,11 @@ def port(
         count, batches=tuple(batches), threads=threads, tolerance=tolerance, precision=exact, budget=budget
     )
     catalogue = Catalogue.collect()
-    if isinstance(network, nn.Module):
-        original = _of_network(network, inputs)
-        catalogue, run, notes = Catalogue.collect(), "as it is", ()
+    if isinstance(network, str) and network.endswith(SUFFIXES):
+        original, run, notes = _of_file(network, weights, inputs)
+        below = Path(folder or Path(network).parent / FOLDER / "ports" / original.name)
+    elif isinstance(network, nn.Module):
+        original, run, notes = _of_network(network, inputs), "as it is", ()
         below = Path(folder or Path(FOLDER) / "ports" / original.name)
     else:
         recipe = opened(network, extensions)
@@ -185,6 +191,44 @@ def _of_network(network: nn.Module, inputs: Any) -> Original:
     if original.count < 1:
         raise UserError("port: the batch is empty; give one input at least")
     return original
+
+
+def _of_file(file: str, weights: str | Path | None, inputs: Any) -> tuple[Original, str, tuple[str, ...]]:
+    """The network that a file of another technology holds, and how well it was read."""
+    found = read_file(file, weights)
+    notes: tuple[str, ...] = ()
+    if inputs is None:
+        given = found.noise()
+        notes = ("compared on noise; --on FILE.npz gives it real inputs",)
+    else:
+        arrays = _arrays(inputs, list(found.inputs), file)
+        kinds = [dtype for _, dtype in found.inputs.values()]
+        given = tuple(torch.as_tensor(a).to(kind) for a, kind in zip(arrays, kinds, strict=True))
+    original = Original(Path(file).stem, found.network, given, decide=_largest)
+    if found.referee is not None:
+        error = ports.reading_error(original, found.referee)
+        notes = (*notes, f"as it was read it differs from {found.judge} by {words.exponent(error) or 0}")
+    return original, f"as {Path(file).name} holds it", notes
+
+
+def _arrays(inputs: Any, names: list[str], file: str) -> list[Any]:
+    """The inputs by the file's own names, from a .npz, a dictionary, a tuple or one array. Raises `UserError`
+    where one is missing."""
+    if isinstance(inputs, (str, Path)):
+        try:
+            with np.load(inputs, allow_pickle=False) as saved:
+                inputs = {name: saved[name] for name in saved.files}
+        except (OSError, ValueError) as broken:
+            raise UserError(f"{inputs}: is no .npz of arrays; save one with numpy.savez") from broken
+    if isinstance(inputs, dict):
+        missing = next((name for name in names if name not in inputs), None)
+        if missing is not None:
+            raise UserError(f"{file}: takes {', '.join(names)}; there is no array named {missing!r}")
+        return [inputs[name] for name in names]
+    given = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+    if len(given) != len(names):
+        raise UserError(f"{file}: takes {len(names)} inputs ({', '.join(names)}), not {len(given)}")
+    return given
 
 
 def _largest(answers: Tensor) -> Tensor:

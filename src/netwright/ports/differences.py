@@ -53,8 +53,8 @@ def _rounds_up(program: Program, layer: Layer) -> bool:
 
 
 def _leaves_padding_out(program: Program, layer: Layer) -> bool:
-    padding = _argument(program, layer, 3, [0])
-    return any(padding) and not _argument(program, layer, 5, True)
+    stride, padding = _argument(program, layer, 2, [1]), _argument(program, layer, 3, [0])
+    return any(padding) and any(n > 1 for n in stride) and not _argument(program, layer, 5, True)
 
 
 DIFFERENCES: tuple[Difference, ...] = (
@@ -166,8 +166,8 @@ DIFFERENCES: tuple[Difference, ...] = (
         "litert-micro-average-padding",
         ("litert-micro",),
         ("avg_pool2d",),
-        "average pooling that leaves the padding out of the mean is no operator of the microcontrollers'"
-        " runtime",
+        "average pooling with a stride that leaves the padding out of the mean is no operator of the"
+        " microcontrollers' runtime",
         "use count_include_pad=True and train on, or pool without padding",
         kind="refused",
         when=_leaves_padding_out,
@@ -194,9 +194,16 @@ DIFFERENCES: tuple[Difference, ...] = (
 )
 
 
+def differences() -> tuple[Difference, ...]:
+    """Every known difference, Caffe's among them."""
+    from netwright.ports.caffe.differences import DIFFERENCES as CAFFE
+
+    return DIFFERENCES + CAFFE
+
+
 def met_by(program: Program, target: str) -> Iterator[Limit]:
     """The differences that a program meets in a technology and that the port does not mend by itself."""
-    for difference in DIFFERENCES:
+    for difference in differences():
         if target not in difference.targets or difference.handled:
             continue
         for layer in program.layers:
@@ -218,5 +225,5 @@ def met_by(program: Program, target: str) -> Iterator[Limit]:
 def known_at(program: Program, layer: str, target: str) -> Difference | None:
     """The known difference of a technology at a layer's operator."""
     at = program.layer(layer)
-    of_it = (d for d in DIFFERENCES if target in d.targets and d.operators and d.meets(program, at))
+    of_it = (d for d in differences() if target in d.targets and d.operators and d.meets(program, at))
     return next(of_it, None)

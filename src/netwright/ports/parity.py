@@ -29,7 +29,8 @@ class Agreement:
         self.max_error = self.largest = 0.0
         self._errors: list[np.ndarray] = []  # the largest difference of every input, (B,)
         self._dot = self._one = self._other = 0.0
-        self.worst: tuple[np.ndarray, np.ndarray] | None = None  # of one input, where it differs most
+        # Of the input that differs most, where it differs by more than the tolerance.
+        self.worst: tuple[np.ndarray, np.ndarray] | None = None
 
     def add(self, original: np.ndarray, ported: np.ndarray) -> None:
         """Results of one batch, (B, …), of both. Shapes that differ count as wholly different."""
@@ -50,13 +51,14 @@ class Agreement:
         distance = np.where(np.isnan(distance), np.inf, distance)
         each = distance.reshape(len(distance), -1).max(1, initial=0.0)
         self._errors.append(each)
-        if len(each) and float(each.max()) > self.max_error:
-            row = int(each.argmax())
-            self.worst = np.array(one[row]), np.array(other[row])
-        self.max_error = max(self.max_error, float(each.max(initial=0.0)))
         finite = np.isfinite(one) & np.isfinite(other)
         first, second = one[finite], other[finite]
         self.largest = max(self.largest, float(np.abs(first).max(initial=0.0)))
+        most = float(each.max(initial=0.0))
+        if most > max(self.max_error, self.tolerance * self.largest):
+            row = int(each.argmax())
+            self.worst = np.array(one[row]), np.array(other[row])
+        self.max_error = max(self.max_error, most)
         self._dot += float(first @ second)
         self._one += float(first @ first)
         self._other += float(second @ second)

@@ -153,6 +153,19 @@ class Program:
                 found[holder[name][1]] += value.numel() * value.element_size()
         return {layer: amount for layer, amount in found.items() if amount}
 
+    def followers(self, name: str) -> list[str]:
+        """The layers after one, each the only use of what the one before it gives and of its shape, in their
+        order: those that a converter may fuse into it."""
+        names = {layer.node: layer for layer in self.layers}
+        found: list[str] = []
+        node = self.node(name)
+        while len(node.users) == 1:
+            node = next(iter(node.users))
+            if node.name not in names or names[node.name].shape != self.layer(name).shape:
+                break
+            found.append(names[node.name].name)
+        return found
+
     def tapped(self, names: Sequence[str], *, only: bool = False) -> Program:
         """The same program that also returns what the layers of these names give, or that returns nothing
         else and ends there where `only` is set; `taps` says as which output."""

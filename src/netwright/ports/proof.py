@@ -3,7 +3,7 @@ and why, and how long it takes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ from attrs import frozen
 
 from netwright.ports.bisection import bisect
 from netwright.ports.differences import known_at
-from netwright.ports.original import batch_for
+from netwright.ports.original import Original, batch_for
 from netwright.ports.parity import Agreement, first_to_diverge
 from netwright.ports.reasons import pictures_of, reason_of
 from netwright.ports.workshop import Workshop
 from netwright.ports.yard import Failed, Yard
 from netwright.values import Divergence, Latency, Precision
+
+FUSED = 3  # layers that a converter takes into the one before them at most: a norm, a sum, an activation
 
 
 @frozen
@@ -29,6 +31,21 @@ class Harm:
     error: float
     decision_changes: float | None
     metric: float | None
+
+
+def reading_error(
+    original: Original, referee: Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
+) -> float:
+    """How far a network that was read lies from its file run by its own technology: the largest difference
+    over the largest value, of all outputs."""
+    worst = 0.0
+    count = original.count
+    wanted = referee(original.flat(0, count))
+    for one, other in zip(wanted, original.outputs(0, count), strict=False):
+        agreement = Agreement(1e-4)
+        agreement.add(np.asarray(one), other.numpy())
+        worst = max(worst, agreement.relative_error)
+    return worst
 
 
 class Proof:
@@ -102,13 +119,16 @@ class Proof:
             return changed, None, None
         return changed, original.score(first), original.score(second)
 
-    def layers(self, differs: bool) -> dict[str, Any]:
-        """Every layer that can be read, and the first that diverges where the outputs differ."""
+    def layers(self, differs: bool, *, at_once: bool = True) -> dict[str, Any]:
+        """Every layer that can be read, and the first that diverges where the outputs differ. Without
+        `at_once` it is searched for by reading one layer a run."""
         program = self._program
         names = [layer.name for layer in program.layers]
         found: dict[str, Agreement] | None
         if self._target.taps == "free":
-            found = self._read(self.taps, self._ends())
+            found = self._read(self.taps, self._ends()) if at_once else None
+        elif not at_once:
+            found = None
         else:
             try:
                 found = self._tapped([layer.name for layer in program.layers if not layer.passes_on])
@@ -139,24 +159,39 @@ class Proof:
         return self._read((), tapped.taps)
 
     def _read(self, taps: Sequence[str], ends: Mapping[str, int]) -> dict[str, Agreement]:
-        """Agreement of layers over the inputs that are followed: `taps` by name, `ends` as outputs."""
+        """Agreement of layers over the inputs that are followed: `taps` by name, `ends` as outputs. A tap
+        that holds what a layer after its own gives is that one's: a converter fuses an activation into a
+        layer and keeps the layer's name."""
         yard = self._yard
         taps = [name for name in taps if name not in ends]
         found = {name: Agreement(self._tolerance) for name in (*taps, *ends)}
+        after = {name: self._program.followers(name)[:FUSED] for name in taps}
+        fused = {(name, f): Agreement(self._tolerance) for name in taps for f in after[name]}
         for start, stop in self._batches(min(yard.count, yard.settings.followed), 16):
             outputs, read = self._run(start, stop, taps)
-            wanted = self._wanted(start, stop, found)
-            for name, value in wanted.items():
+            wanted = self._wanted(start, stop, {*found, *(f for _, f in fused)})
+            for name in found.keys() & wanted.keys():
                 given = outputs[ends[name]] if name in ends else read[name]
-                found[name].add(value.numpy(), given)
+                found[name].add(wanted[name].numpy(), given)
+                if not found[name].within:
+                    for follower in wanted.keys() & set(after.get(name, ())):
+                        fused[name, follower].add(wanted[follower].numpy(), given)
+        for (name, follower), agreement in fused.items():
+            if agreement.seen and agreement.within and name in found:
+                del found[name]
+                found.setdefault(follower, agreement)
         return {name: agreement for name, agreement in found.items() if agreement.seen}
 
-    def _wanted(self, start: int, stop: int, names: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    def _wanted(self, start: int, stop: int, names: Collection[str]) -> dict[str, torch.Tensor]:
         """What the layers of these names give in the network itself."""
         yard = self._yard
-        program = yard.whole if yard.whole.any_batch else self._program
+        # A layer's name may mean another operator where the network was rewritten for the target.
+        as_it_is = yard.whole.any_batch and not yard.rewrites(self._target)
+        program = yard.whole if as_it_is else self._program
         given = [torch.from_numpy(a) for a in self._filled(start, stop)]
         _, read = program.read(given, names)
+        if self._fixed() is None:  # nothing was filled up; the first axis need not be that of the inputs
+            return read
         return {name: value[: stop - start] if value.ndim else value for name, value in read.items()}
 
     def _bisected(self) -> Divergence | None:

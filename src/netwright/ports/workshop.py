@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,8 @@ class Workshop:
         self._process = context.Process(
             target=_work, args=(theirs, module, self.target.id, str(self.log), self.threads), daemon=True
         )
-        self._process.start()
+        with _without_the_script():
+            self._process.start()
         theirs.close()
 
     def _ended(self) -> str:
@@ -148,6 +149,19 @@ class Workshop:
             self._process.join()
         self._pipe.close()
         self._process = None
+
+
+@contextlib.contextmanager
+def _without_the_script() -> Iterator[None]:
+    """Keep a process that starts meanwhile from running the user's script again, as multiprocessing does for
+    what it may need of it: a script that ports would port in each of its own processes."""
+    script = vars(sys.modules["__main__"])
+    held = {name: script.get(name) for name in ("__file__", "__spec__")}
+    script.update(dict.fromkeys(held))
+    try:
+        yield
+    finally:
+        script.update(held)
 
 
 _START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"

@@ -105,7 +105,7 @@ class Yard:
     def rewrites(self, target: Target) -> dict[str, str]:
         """By layer the rewrite that was made of it for a target."""
         self.program(target)
-        return self._rewritten["/".join((target.batch, *target.rewrites))]
+        return self._rewritten.get("/".join((target.batch, *target.rewrites)), {})
 
     def workshop(self, target: Target, log: Path | None = None) -> Workshop:
         log = log or self.folder / target.id / "log.txt"

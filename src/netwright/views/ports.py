@@ -46,7 +46,9 @@ def cell(port: TargetPort | None) -> Text:
 
 def _network(network: Port) -> RenderableType:
     about = f"{network.parameters:,} parameters, {network.layers} layers"
-    head = row(network.network, joined([(about, ""), (network.run, "dim")], gap=" · "))
+    body = joined([(about, ""), (network.run, "dim")], gap=" · ")
+    short = len(network.network) < 10
+    head = row(network.network, body) if short else group(text(network.network, "bold"), row("", body))
     planned = all(port.status in ("planned", "absent", "unsupported") for port in network.targets)
     table = (
         None

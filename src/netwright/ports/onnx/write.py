@@ -117,9 +117,10 @@ def _name_values(made: Any, program: Program) -> None:
 
 
 def _origins(node: Any) -> list[str]:
-    """The names of what a node was made from, the node itself first."""
+    """The names of what a node was made from, the earliest first. The exporter numbers its nodes anew: one of
+    them may have the name of another node of the program, so its own counts last."""
     found, at = [node.name], node.meta.get("from_node") or []
     while at:
-        found.append(at[-1].name)
+        found.insert(0, at[-1].name)
         at = at[-1].from_node or []
     return found

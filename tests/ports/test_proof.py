@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from netwright.catalogue import Catalogue
+from netwright.ports.original import Original
+from netwright.ports.program import Program
+from netwright.ports.proof import Proof
+from netwright.ports.yard import Settings, Yard
+from ports.networks import images, needs, small
+
+TARGETS = Catalogue.collect().targets
+
+
+class Stand:
+    """A workshop whose port is a network of PyTorch; under the names in `fused` it holds other layers."""
+
+    def __init__(self, program: Program, target: str, fused: dict[str, str] | None = None) -> None:
+        self.program, self.target, self.fused = program, TARGETS[target], fused or {}
+        self.runs = 0
+
+    def run(self, inputs: Sequence[np.ndarray], taps: Sequence[str] = ()) -> Any:
+        self.runs += 1
+        meant = {name: self.fused.get(name, name) for name in taps}
+        outputs, read = self.program.read([torch.from_numpy(i) for i in inputs], set(meant.values()))
+        return [o.numpy() for o in outputs], {n: read[m].numpy() for n, m in meant.items()}
+
+
+def proof(yard: Yard, stand: Any, taps: tuple[str, ...]) -> Proof:
+    return Proof(yard, stand, lambda: taps)
+
+
+def test_a_tap_that_holds_what_a_fused_layer_gives_is_that_layers(tmp_path: Path):
+    with Yard(Original("small", small(), (images(),)), tmp_path, Settings(), None) as yard:
+        stand = Stand(yard.whole, "torchscript", {"block.conv": "block.norm"})
+        found = proof(yard, stand, ("stem", "block.conv", "head")).layers(False)
+    assert [(layer.layer, layer.within) for layer in found["layers"]] == [
+        ("stem", True), ("block.norm", True), ("head", True),
+    ]  # fmt: skip
+    assert stand.runs == 1
+
+
+def altered() -> nn.Module:
+    network = small()
+    with torch.no_grad():
+        network.block.conv.weight.mul_(1.5)
+    return network
+
+
+def test_a_layer_whose_weights_are_others_is_not_taken_for_a_fused_one(tmp_path: Path):
+    with Yard(Original("small", small(), (images(),)), tmp_path, Settings(), None) as yard:
+        stand = Stand(Program.of(altered(), (images(),)), "torchscript")
+        taps = tuple(layer.name for layer in yard.whole.layers)
+        found = proof(yard, stand, taps).layers(True)
+    assert found["first_divergence"].layer == "block.conv"
+    assert found["first_divergence"].runs == 1
+
+
+def test_the_first_layer_is_found_by_reading_one_a_run(tmp_path: Path):
+    with Yard(Original("small", small(), (images(),)), tmp_path, Settings(), None) as yard:
+        stand = Stand(Program.of(altered(), (images(),)), "torchscript")
+        taps = tuple(layer.name for layer in yard.whole.layers)
+        found = proof(yard, stand, taps).layers(True, at_once=False)
+    assert found["first_divergence"].layer == "block.conv"
+    assert found["first_divergence"].runs == stand.runs <= 2 * np.ceil(np.log2(10)) + 2
+
+
+def test_layers_of_a_rewritten_network_are_compared_with_the_rewritten_ones(tmp_path: Path):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 6, 3), nn.LocalResponseNorm(5, alpha=0.1), nn.ReLU()).eval()
+    with Yard(Original("norm", network, (images(),)), tmp_path, Settings(), None) as yard:
+        tapped = yard.program(TARGETS["executorch"]).tapped(["1.mul#2"])
+        found = proof(yard, Stand(tapped, "executorch"), ())._read((), tapped.taps)
+    assert found["1.mul#2"].within
+
+
+class Attending(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.second = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(x))
+
+
+@needs("onnx", "onnxscript", "onnxruntime")
+@pytest.mark.slow
+def test_values_in_onnx_have_the_names_of_the_layers_they_come_from(tmp_path: Path):
+    torch.manual_seed(0)
+    original = Original("attending", Attending().eval(), (torch.randn(3, 5, 8),))
+    target = TARGETS["onnx"]
+    with Yard(original, tmp_path, Settings(), target) as yard, yard.workshop(target) as workshop:
+        program = yard.program(target)
+        files = yard.build(workshop, program, tmp_path / "onnx")
+        found = Proof(yard, workshop, lambda: workshop.open(files, program.about())).layers(False)
+    assert len(found["layers"]) > 50
+    assert [layer.layer for layer in found["layers"] if not layer.within] == []
