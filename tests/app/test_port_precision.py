@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from netwright.app import porting
 from netwright.app.cli import app
 from netwright.app.terminal import renderable
 from netwright.catalogue import Catalogue
+from netwright.runs import Clocks
+from netwright.trials import InlineEngine
 from netwright.values import (
     Budgeted,
     DeviceBudget,
@@ -31,13 +34,20 @@ ONNX = needs("onnx", "onnxscript", "onnxruntime")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits_healthy.py"
 
 
-def run(*arguments: str) -> int:
-    """The exit code of a command line."""
-    try:
-        app(list(arguments), standalone_mode=False)
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
+@pytest.fixture
+def cli(capfd, monkeypatch):
+    """The command in this process, its trainings too: exit code and document."""
+    clocks = Clocks(time.perf_counter, time.process_time)
+    monkeypatch.setattr("netwright.app.work.LocalEngine", lambda *_, **__: InlineEngine(clocks))
+
+    def run(*arguments):
+        try:
+            code = app([*map(str, arguments), "--json"], standalone_mode=False) or 0
+        except SystemExit as left:
+            code = left.code
+        return code, json.loads(capfd.readouterr().out)
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +61,9 @@ def recipe(tmp_path_factory):
 
 
 @ONNX
-def test_a_recipe_is_quantised_with_training_inputs_and_scored_on_validation_inputs(recipe, capsys):
-    run("port", str(recipe), "--to", "onnx", "--precision", "int8", "--device-budget", "1kB,60s", "--json")
-    document = json.loads(capsys.readouterr().out)
+def test_a_recipe_is_quantised_with_training_inputs_and_scored_on_validation_inputs(recipe, cli):
+    code, document = cli("port", recipe, "--to", "onnx", "--precision", "int8", "--device-budget", "1kB,60s")
+    assert code == 0, document
     made = document["targets"][0]
     assert made["precision"] == "int8" and made["inputs"] == 269
     assert abs(made["metric_before"] - made["metric_after"]) < 0.05
@@ -93,14 +103,10 @@ def test_a_target_that_is_named_and_has_it_not_is_unsupported(tmp_path):
         ("--device-budget", "2MB,1kB", "'1kB' is not a size or a time, or is the second of its kind"),
     ],
 )
-def test_what_is_not_known_is_refused_before_anything_is_run(recipe, capsys, option, value, said):
-    with pytest.raises(SystemExit) as ended:
-        from netwright.app.cli import main
-
-        main(["port", str(recipe), option, value])
-    assert ended.value.code == 2
-    error = capsys.readouterr().err
-    assert said in error and "Traceback" not in error
+def test_what_is_not_known_is_refused_before_anything_is_run(recipe, cli, option, value, said):
+    code, document = cli("port", recipe, option, value)
+    assert code == 2
+    assert said in document["error"]["message"] and "\n" not in document["error"]["message"]
 
 
 def test_the_worst_layer_is_named_with_what_leaving_it_in_float_gives():

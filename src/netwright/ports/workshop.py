@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,7 @@ class Workshop:
 
 
 @contextlib.contextmanager
-def _without_the_script() -> Iterator[None]:
+def _without_the_script() -> Generator[None, None, None]:
     """Keep a process that starts meanwhile from running the user's script again, as multiprocessing does for
     what it may need of it: a script that ports would port in each of its own processes."""
     script = vars(sys.modules["__main__"])
