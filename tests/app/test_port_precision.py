@@ -28,6 +28,7 @@ from netwright.values import (
     Suffering,
     TargetPort,
 )
+from netwright.views.port_page import port_html
 from ports.networks import digits, needs, reads_digits
 
 ONNX = needs("onnx", "onnxscript", "onnxruntime")
@@ -123,6 +124,7 @@ def test_the_worst_layer_is_named_with_what_leaving_it_in_float_gives():
     assert "digits.py:12" in said
     assert "→ keep conv1 in float32: metric 0.981 → 0.988, decisions changed 2.0 % → 0.0 %, +3.0 kB" in said
     assert "the decisions and the metric count" in said
+    assert "suffers most: conv1" in port_html(Ports((Port("net", (port,)),)))
 
 
 def test_a_budget_that_is_not_kept_names_what_must_go_and_where_it_is():

@@ -1,25 +1,44 @@
-"""Ports on small devices in the terminal: what 8-bit integers cost and where, and whether a device's budget
-holds."""
+"""Ports on small devices, in words for the terminal and the page: what 8-bit integers cost and where, and
+whether a device's budget holds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from attrs import frozen
 from rich.console import RenderableType
 
 from netwright.values import AsInt8, Budgeted, DeviceBudget, Heavy, Suffering, TargetPort
 from netwright.views import words
-from netwright.views.layout import indented, joined, text
+from netwright.views.layout import indented, joined
 
 _WORST = 3  # layers that are named
 _VERDICTS = {True: ("fits", "green"), False: ("does not fit", "red"), None: ("fit not known", "yellow")}
 
 
+@frozen
+class Said:
+    """A line: a word in colour, what is said, and what is said beside it; `under` the line before it."""
+
+    text: str
+    aside: str = ""
+    under: bool = False
+    word: str = ""
+    colour: str = ""
+
+
 def device_lines(port: TargetPort) -> Iterator[RenderableType]:
+    """What is said of a port's precision and of its budget in the terminal."""
+    for line in device_said(port):
+        body = joined([(line.word, f"bold {line.colour}"), (line.text, ""), (line.aside, "dim")])
+        yield indented(body) if line.under else body
+
+
+def device_said(port: TargetPort) -> Iterator[Said]:
     """What is said of a port's precision and of its budget; nothing where neither was asked for."""
     if port.precision == "int8" and port.size is not None and port.size_before is not None:
-        yield text(
+        yield Said(
             f"int8: {words.size(port.size_before)} → {words.size(port.size)}; every number is one of 256, so"
             " the decisions and the metric count, not the error"
         )
@@ -29,36 +48,30 @@ def device_lines(port: TargetPort) -> Iterator[RenderableType]:
         yield from _budgeted(port.budget)
 
 
-def _suffering(port: TargetPort) -> Iterator[RenderableType]:
+def _suffering(port: TargetPort) -> Iterator[Said]:
     first, *others = port.suffering[:_WORST]
-    yield joined([(f"suffers most: {_harm(first)}", ""), (_where(first), "dim")])
+    yield Said(f"suffers most: {_harm(first)}", _where(first))
     if others:
-        yield indented(text("then " + ", ".join(_harm(one) for one in others)))
-    yield indented(text(f"measured: {first.measured}, all others stay in float32", "dim"))
+        yield Said("then " + ", ".join(_harm(one) for one in others), under=True)
+    yield Said("", f"measured: {first.measured}, all others stay in float32", under=True)
     kept = port.kept_float
     if kept is None:
         return
-    decisions = _changed(port.decision_changes, kept.decision_changes)
-    metric = ""
+    parts: list[str] = []
     if kept.metric is not None:
-        metric = "metric " + " → ".join(dict.fromkeys(words.from_to(port.metric_after, kept.metric)))
+        parts.append("metric " + " → ".join(dict.fromkeys(words.from_to(port.metric_after, kept.metric))))
+    if port.decision_changes is not None and kept.decision_changes is not None:
+        before, after = 100 * port.decision_changes, 100 * kept.decision_changes
+        parts.append(f"decisions changed {before:.1f} % → {after:.1f} %")
     more = kept.size - (port.size or 0)
-    size = f"{'+' if more >= 0 else '−'}{words.size(abs(more))}"
-    said = ", ".join(part for part in (metric, decisions, size) if part)
-    yield indented(
-        text(f"→ keep {_listed(kept.layers)} in float32: {said} ({Path(kept.files[0]).name}, measured)")
-    )
+    parts.append(f"{'+' if more >= 0 else '−'}{words.size(abs(more))}")
+    file = Path(kept.files[0]).name
+    yield Said(f"→ keep {_listed(kept.layers)} in float32: {', '.join(parts)}", f"measured, {file}", True)
 
 
 def _harm(one: Suffering) -> str:
     changed = f", {words.share(one.decision_changes)} of the decisions" if one.decision_changes else ""
     return f"{_listed(one.layers)} ({words.share(one.share)} of the outputs' error{changed})"
-
-
-def _changed(before: float | None, after: float | None) -> str:
-    if before is None or after is None:
-        return ""
-    return f"decisions changed {100 * before:.1f} % → {100 * after:.1f} %"
 
 
 def _listed(layers: Sequence[str]) -> str:
@@ -69,26 +82,23 @@ def _where(one: Suffering | Heavy) -> str:
     return f"{one.file}:{one.line}" if one.file and one.line else ""
 
 
-def _budgeted(found: Budgeted) -> Iterator[RenderableType]:
+def _budgeted(found: Budgeted) -> Iterator[Said]:
     word, colour = _VERDICTS[found.fits]
-    yield joined([(word, f"bold {colour}"), (limits_of(found.budget), ""), (_measured(found), "dim")])
+    yield Said(limits_of(found.budget), _measured(found), word=word, colour=colour)
     if found.fits is not False:
         return
+    if found.int8 is not None:
+        yield Said(_as_int8(found.int8), under=True)
     needs: list[str] = []
     if found.trim is not None:
         needs.append(_trim(found.trim))
     if found.work is not None:
         needs.append(f"{words.share(found.work)} of the time must go")
-    if found.int8 is not None:
-        yield indented(text(_as_int8(found.int8)))
     if needs:
-        yield indented(text(f"by trimming: {', and '.join(needs)}"))
-    heaviest = ", ".join(
-        f"{one.layer} {words.size(one.bytes)} ({words.share(one.share)}{_comma(_where(one))})"
-        for one in found.heaviest[:_WORST]
-    )
+        yield Said(f"by trimming: {', and '.join(needs)}", under=True)
+    heaviest = ", ".join(map(_heavy, found.heaviest[:_WORST]))
     if heaviest:
-        yield indented(text(f"most weights are in {heaviest}"))
+        yield Said(f"most weights are in {heaviest}", under=True)
 
 
 def limits_of(budget: DeviceBudget) -> str:
@@ -108,6 +118,11 @@ def _measured(found: Budgeted) -> str:
     return ", ".join(parts)
 
 
+def _heavy(one: Heavy) -> str:
+    inside = ", ".join(part for part in (words.share(one.share), _where(one)) if part)
+    return f"{one.layer} {words.size(one.bytes)} ({inside})"
+
+
 def _trim(share: float) -> str:
     if share > 1:
         return "the file is too large even without any parameter"
@@ -122,11 +137,5 @@ def _as_int8(one: AsInt8) -> str:
     if one.metric is not None:
         parts.append(f"metric {words.score(one.metric, 3)}")
     verdict = {True: "fits", False: "does not fit", None: "its time is not known"}[one.fits]
-    if one.fits is None and one.trim is None:
-        verdict = "fits by size, its time is not known"
     trim = f"; {_trim(one.trim)} then" if one.trim is not None else ""
     return f"as int8 ({how}): {', '.join(parts)}: {verdict}{trim}"
-
-
-def _comma(words_: str) -> str:
-    return f", {words_}" if words_ else ""
