@@ -255,6 +255,12 @@ def port(
     batch: Annotated[str, typer.Option(metavar="SIZES", help="Batch sizes to time, as in 1,8.")] = "1",
     threads: Annotated[int | None, typer.Option(help="As many as the device has cores.")] = None,
     tolerance: Annotated[float | None, typer.Option(help="Of each layer's largest value.")] = None,
+    precision: Annotated[
+        str, typer.Option(metavar="NAME", help="float32, or int8: quantised after training.")
+    ] = "float32",
+    device_budget: Annotated[
+        str | None, typer.Option(metavar="LIMITS", help="Size and time of one input, as in '2MB,50ms'.")
+    ] = None,
     html: Annotated[str | None, typer.Option(metavar="FILE", help="Keep the report as a page.")] = None,
     json_: AsJson = False,
     seed: Seed = 0,
@@ -284,6 +290,8 @@ def port(
                 batches=porting.batch_sizes(batch),
                 threads=threads,
                 tolerance=tolerance,
+                precision=precision,
+                device_budget=device_budget,
                 seed=seed,
                 device=device,
                 journal=journal,

@@ -138,6 +138,21 @@ class Program:
             known[node] = frozenset(found)
         return {names[node.name]: found for node, found in known.items() if node.name in names}
 
+    def weights(self) -> dict[str, int]:
+        """By layer the bytes of its parameters and buffers; of layers that share them, the first's."""
+        names = {layer.node: layer.name for layer in self.layers}
+        holder: dict[str, tuple[int, str]] = {}  # of every node, the first layer that it serves
+        for number, node in reversed(list(enumerate(self.exported.graph.nodes))):
+            if node.name in names:
+                holder[node.name] = number, names[node.name]
+            elif served := [holder[user.name] for user in node.users if user.name in holder]:
+                holder[node.name] = min(served)
+        found = dict.fromkeys(names.values(), 0)
+        for name, value in _weights_by_node(self).items():
+            if name in holder and isinstance(value, Tensor):
+                found[holder[name][1]] += value.numel() * value.element_size()
+        return {layer: amount for layer, amount in found.items() if amount}
+
     def followers(self, name: str) -> list[str]:
         """The layers after one, each the only use of what the one before it gives and of its shape, in their
         order: those that a converter may fuse into it."""

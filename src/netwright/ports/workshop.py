@@ -12,17 +12,18 @@ import importlib.util
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from netwright.catalogue import Target
 from netwright.ports.program import Program
-from netwright.ports.running import Arrays, Running, Source, Unsupported, cores
+from netwright.ports.running import Arrays, Quantising, Running, Source, Unsupported, cores
 from netwright.values import Limit, UserError
 
 LONGEST = 600.0  # seconds that a converter may take for one network
@@ -62,6 +63,10 @@ class Workshop:
         """What the technology itself says it cannot take of the program saved at `program`."""
         return self._ask("limits", about, program, onnx, kept)
 
+    def quantise(self, asked: Quantising) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+        """Make a port of 8-bit integers: its files, and its layers that are."""
+        return self._ask("quantise", asked)
+
     def open(self, files: tuple[Path, ...], about: Program) -> tuple[str, ...]:
         """Make a port ready to run; the layers whose results can be read."""
         return self._ask("open", files, about)
@@ -75,9 +80,16 @@ class Workshop:
         """Seconds of `runs` runs, after three that are not counted."""
         return self._ask("time", list(inputs), runs)
 
-    def peak(self, what: Literal["reset", "read"] = "read") -> int | None:
-        """Bytes of memory the process held at most since the last reset; `None` where that is not known."""
-        return self._ask("peak", what)
+    def footprint(
+        self, files: tuple[Path, ...], about: Program, inputs: Sequence[np.ndarray]
+    ) -> tuple[tuple[str, ...], int | None]:
+        """Open a port and run it once: the modules of the technology that this took, and the bytes of memory
+        that the process has held at most; `None` where that cannot be known."""
+        return self._ask("footprint", files, about, list(inputs))
+
+    def imported(self, modules: tuple[str, ...]) -> int | None:
+        """The bytes of memory that the process has held at most once it has imported these modules."""
+        return self._ask("imported", modules)
 
     def close(self) -> None:
         if self._process is None:
@@ -120,7 +132,8 @@ class Workshop:
         self._process = context.Process(
             target=_work, args=(theirs, module, self.target.id, str(self.log), self.threads), daemon=True
         )
-        self._process.start()
+        with _without_the_script():
+            self._process.start()
         theirs.close()
 
     def _ended(self) -> str:
@@ -137,6 +150,19 @@ class Workshop:
             self._process.join()
         self._pipe.close()
         self._process = None
+
+
+@contextlib.contextmanager
+def _without_the_script() -> Generator[None, None, None]:
+    """Keep a process that starts meanwhile from running the user's script again, as multiprocessing does for
+    what it may need of it: a script that ports would port in each of its own processes."""
+    script = vars(sys.modules["__main__"])
+    held = {name: script.get(name) for name in ("__file__", "__spec__")}
+    script.update(dict.fromkeys(held))
+    try:
+        yield
+    finally:
+        script.update(held)
 
 
 _START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -218,6 +244,12 @@ class _Bench:
             return ()
         return tuple(self._target.limits(Source(about.loaded(program), program.parent, onnx, kept)))
 
+    def quantise(self, asked: Quantising) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+        assert self._target.quantise is not None
+        asked.folder.mkdir(parents=True, exist_ok=True)
+        files, layers = self._target.quantise(asked)
+        return tuple(Path(file) for file in files), tuple(layers)
+
     def open(self, files: tuple[Path, ...], about: Program) -> tuple[str, ...]:
         self._running = None
         assert self._target.open is not None
@@ -240,14 +272,25 @@ class _Bench:
             seconds.append(time.perf_counter() - began)
         return seconds[3:]
 
-    def peak(self, what: str) -> int | None:
-        status = Path("/proc/self/status")
-        if not status.exists():
-            return None
-        if what == "reset":
-            Path("/proc/self/clear_refs").write_text("5")
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
+    def footprint(
+        self, files: tuple[Path, ...], about: Program, inputs: list[np.ndarray]
+    ) -> tuple[tuple[str, ...], int | None]:
+        self.open(files, about)
+        self.run(inputs, ())
+        return tuple(name for name in self._target.needs if name in sys.modules), _most_memory()
+
+    def imported(self, modules: tuple[str, ...]) -> int | None:
+        for name in modules:
+            importlib.import_module(name)
+        return _most_memory()
+
+
+def _most_memory() -> int | None:
+    """The bytes of memory that this process has held at most, where the system says."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    line = next((line for line in lines if line.startswith("VmHWM")), None)
+    return None if line is None else int(line.split()[1]) * 1024
 
 
 def here(target: Target) -> str | None:
