@@ -23,6 +23,7 @@ def budgeted(found: TargetPort, budget: DeviceBudget, program: Program) -> Budge
     verdict = Budgeted(
         budget,
         fits,
+        found.precision,
         found.size,
         size_fits,
         p95,
@@ -36,6 +37,7 @@ def budgeted(found: TargetPort, budget: DeviceBudget, program: Program) -> Budge
     return Budgeted(
         budget,
         fits,
+        found.precision,
         found.size,
         size_fits,
         p95,
