@@ -22,6 +22,7 @@ def page() -> str:
     rows = "\n".join(_target(target) for target in targets)
     of = {target.id: [d for d in differences() if target.id in d.targets] for target in targets}
     tables = "\n".join(_differences(target, of[target.id]) for target in targets if of[target.id])
+    shown = "(`tests/ports/test_differences.py`, Caffe's in `tests/ports/caffe/`)"
     return f"""# The technologies, and what they do differently
 
 Generated from the catalogue by `make docs`. How to port a network: [port](port.md); yours is added by
@@ -36,9 +37,9 @@ the layers is made for the comparison and thrown away.
 
 ## What they do differently
 
-Each line is shown by a test of its name (`tests/ports/test_differences.py`, Caffe's in `tests/ports/caffe/`). What the
-port does about it itself stands in the third column; where that is empty, `netwright port --plan` tells of it and of the
-layers it meets, and a port that diverges there names it as the likely reason.
+Each line is shown by a test of its name {shown}. What the port does about it itself stands in the third column; where
+that is empty, `netwright port --plan` tells of it and of the layers it meets, and a port that diverges there
+names it as the likely reason.
 
 {tables}"""
 
@@ -54,7 +55,8 @@ def _target(target: Target) -> str:
 
 def _differences(target: Target, found: list[Difference]) -> str:
     rows = "\n".join(
-        f"| <a id='{target.id}-{d.id}'></a>`{d.id}` | {d.what} | {d.handled} | {d.remedy} | {_source(d.source)} |"
+        f"| <a id='{target.id}-{d.id}'></a>`{d.id}` | {d.what} | {d.handled} | {d.remedy}"
+        f" | {_source(d.source)} |"
         for d in found
     )
     return (

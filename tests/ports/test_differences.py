@@ -103,6 +103,20 @@ def test_ncnn_average_rounded_up_counts_what_lies_beyond_the_border(rounds_up, d
     assert [limit.difference for limit in met_by(program, "ncnn")] == ["ncnn-average-rounded-up"] * differs
 
 
+@needs("MNN", "onnx", "onnxscript")
+def test_half_precision_is_refused_and_told_before(tmp_path):
+    from netwright.ports.running import Unsupported
+
+    network, x = small().half(), images().half()
+    running, program = made("mnn", network, x, tmp_path)
+    with pytest.raises(Unsupported, match="float16"):
+        running.run([x[:1].numpy()], [])
+    assert "half-precision" in [limit.difference for limit in met_by(program, "mnn")]
+    assert "half-precision" not in [
+        limit.difference for limit in met_by(Program.of(small(), (images(),)), "mnn")
+    ]
+
+
 @needs("ncnn", "pnnx")
 def test_ncnn_one_input_of_a_batch_is_computed(tmp_path):
     running, _ = made("ncnn", small(), images(), tmp_path)

@@ -57,7 +57,22 @@ def _leaves_padding_out(program: Program, layer: Layer) -> bool:
     return any(padding) and any(n > 1 for n in stride) and not _argument(program, layer, 5, True)
 
 
+def _is_half(program: Program, layer: Layer) -> bool:
+    kinds = {str(value.dtype) for value in program.exported.state_dict.values()}
+    return bool(kinds & {"torch.float16", "torch.bfloat16"})
+
+
 DIFFERENCES: tuple[Difference, ...] = (
+    Difference(
+        "half-precision",
+        ("ncnn", "mnn", "litert", "litert-micro"),
+        (),
+        "a network whose weights have 16 bits is not taken by the converter or not fed by the runtime",
+        "port network.float(), whose 32-bit weights are the same numbers, and let the runtime halve them",
+        kind="refused",
+        when=_is_half,
+        source="measured",
+    ),
     Difference(
         "openvino-half-weights",
         ("openvino",),

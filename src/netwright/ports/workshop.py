@@ -127,7 +127,8 @@ class Workshop:
         if _START == "forkserver":
             context.set_forkserver_preload(["netwright.ports.workshop"])
         self._pipe, theirs = context.Pipe()
-        module = self.target.function.__module__
+        made = self.target.function
+        module = made.__module__, made.__code__.co_filename
         self._process = context.Process(
             target=_work, args=(theirs, module, self.target.id, str(self.log), self.threads), daemon=True
         )
@@ -167,7 +168,7 @@ def _without_the_script() -> Generator[None, None, None]:
 _START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
-def _work(pipe: Any, module: str, id: str, log: str, threads: int) -> None:
+def _work(pipe: Any, module: tuple[str, str], id: str, log: str, threads: int) -> None:
     """The process of one technology: answers what it is asked until it is asked nothing."""
     import warnings
 
@@ -183,7 +184,7 @@ def _work(pipe: Any, module: str, id: str, log: str, threads: int) -> None:
     if hasattr(os, "sched_setaffinity"):  # every runtime counts the cores that it may use
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     torch.set_num_threads(threads)
-    found = entries_of(importlib.import_module(module))
+    found = entries_of(_module(*module))
     target = next(entry for entry in found if isinstance(entry, Target) and entry.id == id)
     bench = _Bench(target)
     while (asked := _received(pipe)) is not None:
@@ -196,6 +197,15 @@ def _work(pipe: Any, module: str, id: str, log: str, threads: int) -> None:
             traceback.print_exc()
             answer = ("raised", Unsupported(_sentence(raised)))
         pipe.send(answer)
+
+
+def _module(name: str, file: str) -> Any:
+    """The module that declares a target: an installed one, or a file of the user's."""
+    if importlib.util.find_spec(name.partition(".")[0]) is None:
+        from netwright.recipe.loading import import_source
+
+        return import_source(file)
+    return importlib.import_module(name)
 
 
 def _received(pipe: Any) -> Any:
