@@ -129,12 +129,12 @@ def test_the_worst_layer_is_named_with_what_leaving_it_in_float_gives():
 
 def test_a_budget_that_is_not_kept_names_what_must_go_and_where_it_is():
     verdict = Budgeted(
-        DeviceBudget(2_000_000, 0.05), False, 4_000_000, False, 0.1, False, 1, 2, 0.5, 0.5, None,
+        DeviceBudget(2_000_000, 0.05), False, "float32", 4_000_000, False, 0.1, False, 1, 2, 0.5, 0.5, None,
         (Heavy("head", "Linear", "digits.py", 20, 3_000_000, 0.75),),
     )  # fmt: skip
     said = text(TargetPort("onnx", "ONNX", "parity", size=4_000_000, budget=verdict))
     assert "does not fit   2.0 MB, 50.0 ms   4.0 MB, p95 100 ms with 2 threads" in said
-    assert "by trimming: 50 % of the parameters must go, and 50 % of the time must go" in said
+    assert "in float32: 50 % of the parameters must go, and 50 % of the time must go" in said
     assert "most weights are in head 3.0 MB (75 %, digits.py:20)" in said
 
 

@@ -133,6 +133,14 @@ def test_a_port_that_does_not_fit_is_quantised_to_say_what_that_makes_of_it(tmp_
 
 
 @ONNX
+def test_a_file_holds_nothing_of_where_its_operators_came_from(tmp_path):
+    made = ported("onnx", tmp_path)
+    held = Path(made.files[0]).read_bytes()
+    assert b"stack_trace" not in held and b"networks.py" not in held
+    assert made.size < sum(p.numel() for p in small().parameters()) * 4 + 3_000
+
+
+@ONNX
 def test_a_port_that_fits_is_not_quantised(tmp_path):
     made = ported("onnx", tmp_path, budget=DeviceBudget(size=1_000_000, seconds=60.0))
     assert made.budget.fits and not (tmp_path / "onnx" / "network.int8.onnx").exists()

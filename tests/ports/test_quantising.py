@@ -177,6 +177,20 @@ def test_a_technology_without_int8_says_so(tmp_path):
     assert found.reason == "TorchScript is ported in float32 only, not in int8"
 
 
+def test_a_plan_says_so_too(tmp_path):
+    settings = Settings(precision="int8")
+    events = port(
+        reading(reads_digits()),
+        [TARGETS["torchscript"]],
+        tmp_path,
+        settings,
+        time.perf_counter,
+        only_plan=True,
+    )
+    ended = [event.port for event in events if isinstance(event, TargetEnded)]
+    assert [(found.status, found.precision) for found in ended] == [("unsupported", "int8")]
+
+
 @needs("onnx", "onnxscript", "onnxruntime")
 def test_the_stages_of_quantising_are_told(tmp_path):
     settings = Settings(runs=1, precision="int8")

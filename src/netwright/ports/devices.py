@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from netwright.ports.program import Program
 from netwright.values import AsInt8, Budgeted, DeviceBudget, Heavy, TargetPort
 
@@ -23,6 +25,7 @@ def budgeted(found: TargetPort, budget: DeviceBudget, program: Program) -> Budge
     verdict = Budgeted(
         budget,
         fits,
+        found.precision,
         found.size,
         size_fits,
         p95,
@@ -32,20 +35,12 @@ def budgeted(found: TargetPort, budget: DeviceBudget, program: Program) -> Budge
     )
     if fits is not False:
         return verdict
-    work = 1 - budget.seconds / p95 if time_fits is False and budget.seconds and p95 else None
-    return Budgeted(
-        budget,
-        fits,
-        found.size,
-        size_fits,
-        p95,
-        time_fits,
-        verdict.batch,
-        verdict.threads,
-        _trim(found.size, budget, inside),
-        work,
-        None if found.precision == "int8" else _computed(found.size, budget, total),
-        _heaviest(program, weights, total),
+    return attrs.evolve(
+        verdict,
+        trim=_trim(found.size, budget, inside),
+        work=1 - budget.seconds / p95 if time_fits is False and budget.seconds and p95 else None,
+        int8=None if found.precision == "int8" else _computed(found.size, budget, total),
+        heaviest=_heaviest(program, weights, total),
     )
 
 

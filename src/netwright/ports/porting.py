@@ -52,6 +52,11 @@ def port(
                 found = TargetPort(
                     target.id, target.title, "absent", reason, limits=known_limits(yard, target)
                 )
+            elif settings.precision not in target.precisions:
+                reason = f"{target.title} is ported in float32 only, not in {settings.precision}"
+                found = TargetPort(
+                    target.id, target.title, "unsupported", reason, precision=settings.precision
+                )
             else:
                 found = yield from (_planned if only_plan else _ported)(yard, target)
                 if settings.budget is not None and not only_plan:
@@ -128,8 +133,6 @@ def _ported(
     folder.mkdir(parents=True, exist_ok=True)
     limits = known_limits(yard, target)
     empty = TargetPort(target.id, target.title, "unsupported", precision=precision, limits=limits)
-    if precision not in target.precisions:
-        return attrs.evolve(empty, reason=f"{target.title} is ported in float32 only, not in {precision}")
     with yard.workshop(target) as workshop:
         program = yard.program(target)
         try:

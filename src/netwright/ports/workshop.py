@@ -157,7 +157,7 @@ def _without_the_script() -> Generator[None, None, None]:
     """Keep a process that starts meanwhile from running the user's script again, as multiprocessing does for
     what it may need of it: a script that ports would port in each of its own processes."""
     script = vars(sys.modules["__main__"])
-    held = {name: script.get(name) for name in ("__file__", "__spec__")}
+    held = {name: script[name] for name in ("__file__", "__spec__") if name in script}
     script.update(dict.fromkeys(held))
     try:
         yield

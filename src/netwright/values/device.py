@@ -83,6 +83,7 @@ class Budgeted:
 
     budget: DeviceBudget
     fits: bool | None
+    precision: str = "float32"
     size: int | None = None
     size_fits: bool | None = None
     p95: float | None = None

@@ -89,13 +89,11 @@ def _budgeted(found: Budgeted) -> Iterator[Said]:
         return
     if found.int8 is not None:
         yield Said(_as_int8(found.int8), under=True)
-    needs: list[str] = []
-    if found.trim is not None:
-        needs.append(_trim(found.trim))
+    needs = [_trim(found.trim)] if found.trim is not None else []
     if found.work is not None:
         needs.append(f"{words.share(found.work)} of the time must go")
     if needs:
-        yield Said(f"by trimming: {', and '.join(needs)}", under=True)
+        yield Said(f"in {found.precision}: {', and '.join(needs)}", under=True)
     heaviest = ", ".join(map(_heavy, found.heaviest[:_WORST]))
     if heaviest:
         yield Said(f"most weights are in {heaviest}", under=True)
@@ -137,5 +135,5 @@ def _as_int8(one: AsInt8) -> str:
     if one.metric is not None:
         parts.append(f"metric {words.score(one.metric, 3)}")
     verdict = {True: "fits", False: "does not fit", None: "its time is not known"}[one.fits]
-    trim = f"; {_trim(one.trim)} then" if one.trim is not None else ""
+    trim = f"; {_trim(one.trim)}" if one.trim is not None else ""
     return f"as int8 ({how}): {', '.join(parts)}: {verdict}{trim}"

@@ -91,6 +91,7 @@ def onnx(source: Source) -> Path:
     assert made is not None
     _name_values(made, program)
     made.optimize()
+    _forget_traces(made.model)
     size = sum(t.numel() * t.element_size() for t in program.exported.state_dict.values())
     made.save(str(file), external_data=size > LARGEST)
     return file
@@ -114,6 +115,16 @@ def _name_values(made: Any, program: Program) -> None:
         value = values.get(node)
         if value is not None and layer not in taken:
             value.name = layer
+
+
+def _forget_traces(model: Any) -> None:
+    """Leave out what the exporter notes of every operator's origin: paths of the user's, and in a small
+    network most of the file."""
+    graph = model.graph
+    nodes = list(graph.all_nodes())
+    values = (value for node in nodes for value in node.outputs)
+    for noted in (model, graph, *nodes, *values, *graph.inputs, *graph.initializers.values()):
+        noted.metadata_props.clear()
 
 
 def _origins(node: Any) -> list[str]:
