@@ -32,14 +32,14 @@ Generated from the catalogue by `make docs`. How to port a network: [port](port.
 | --- | --- | --- | --- | --- | --- |
 {rows}
 
-Where a technology lets every layer be read, one run compares them all; where it does not, a port that also returns
-the layers is made for the comparison and thrown away.
+Where a technology lets every layer be read, one run compares them all; where it does not, a port that also
+returns the layers is made for the comparison and thrown away.
 
 ## What they do differently
 
-Each line is shown by a test of its name {shown}. What the port does about it itself stands in the third column; where
-that is empty, `netwright port --plan` tells of it and of the layers it meets, and a port that diverges there
-names it as the likely reason.
+Each line is shown by a test of its name {shown}. What the port does about it itself stands in the third
+column; where that is empty, `netwright port --plan` tells of it and of the layers it meets, and a port that
+diverges there names it as the likely reason.
 
 {tables}"""
 

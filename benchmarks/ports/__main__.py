@@ -51,6 +51,7 @@ def main() -> int:
     parser.add_argument("--pretrained", metavar="FOLDER", help="where packages with pretrained networks are")
     parser.add_argument("--gpu", action="store_true", help="run TensorRT bundles on this machine's GPU")
     parser.add_argument("--kept", metavar="FOLDER", help="where rows are kept")
+    parser.add_argument("--stored", action="store_true", help="run nothing, only what is kept")
     parser.add_argument("--load", default="", help="words for the result: what else the machine did")
     parser.add_argument("--json", metavar="FILE", help="also write all rows there")
     options = parser.parse_args()
@@ -63,7 +64,7 @@ def main() -> int:
     if options.to:
         chosen = {id: chosen[id] for id in options.to.split(",")}
     kept = Path(options.kept) if options.kept else _kept()
-    bench = Bench(chosen, kept, quick=options.quick)
+    bench = Bench(chosen, kept, quick=options.quick, stored=options.stored)
     found: dict[str, Any] = {}
     for part in PARTS if options.only is None else (options.only,):
         getattr(bench, part)(found)
@@ -100,8 +101,8 @@ def _machine(load: str, seconds: float) -> str:
 class Bench:
     """Runs parts of the bench, and takes up what an earlier run has kept."""
 
-    def __init__(self, targets: dict[str, Target], kept: Path, *, quick: bool) -> None:
-        self._targets, self._kept, self._quick = targets, kept, quick
+    def __init__(self, targets: dict[str, Target], kept: Path, *, quick: bool, stored: bool) -> None:
+        self._targets, self._kept, self._quick, self._stored = targets, kept, quick, stored
         self.seconds = 0.0
 
     def coverage(self, found: dict[str, Any]) -> None:
@@ -148,6 +149,8 @@ class Bench:
             kept = json.loads(file.read_text())
             self.seconds += kept["seconds"]
             return kept["rows"]
+        if self._stored:
+            return []
         rows = list(make())
         seconds = time.perf_counter() - began
         self.seconds += seconds

@@ -2,7 +2,7 @@
 with network and libraries loaded.
 
 Every target is measured in an interpreter of its own, `python -m benchmarks.ports.large TARGET`, after a
-small network was ported in it: what its two processes hold then, and the large network, is where counting starts.
+small network was ported in it: counting starts at what its two processes hold then and the large network.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from netwright.ports.bisection import bisect
 from netwright.ports.differences import known_at
-from netwright.ports.original import Original, batch_for
+from netwright.ports.original import ROOM, Original, batch_for
 from netwright.ports.parity import Agreement, first_to_diverge
 from netwright.ports.reasons import pictures_of, reason_of
 from netwright.ports.workshop import Workshop
@@ -162,22 +162,45 @@ class Proof:
         """Agreement of layers over the inputs that are followed: `taps` by name, `ends` as outputs. A tap
         that holds what a layer after its own gives is that one's: a converter fuses an activation into a
         layer and keeps the layer's name."""
+        first, *others = self._groups([name for name in taps if name not in ends])
+        found = self._read_together(first, ends)
+        for names in others:
+            for name, agreement in self._read_together(names, {}).items():
+                found.setdefault(name, agreement)
+        return found
+
+    def _groups(self, taps: Sequence[str]) -> list[list[str]]:
+        """The layers in groups whose results for one input have room; in one for all but large networks."""
+        groups: list[list[str]] = [[]]
+        held = 0
+        for name in taps:
+            size = 4 * int(np.prod([axis or 1 for axis in self._program.layer(name).shape]))
+            if groups[-1] and held + size > ROOM:
+                groups.append([])
+                held = 0
+            groups[-1].append(name)
+            held += size
+        return groups
+
+    def _read_together(self, taps: Sequence[str], ends: Mapping[str, int]) -> dict[str, Agreement]:
         yard = self._yard
-        taps = [name for name in taps if name not in ends]
         found = {name: Agreement(self._tolerance) for name in (*taps, *ends)}
-        after = {name: self._program.followers(name)[:FUSED] for name in taps}
-        fused = {(name, f): Agreement(self._tolerance) for name in taps for f in after[name]}
+        fused: dict[tuple[str, str], Agreement] = {}
         for start, stop in self._batches(min(yard.count, yard.settings.followed), 16):
             outputs, read = self._run(start, stop, taps)
-            wanted = self._wanted(start, stop, {*found, *(f for _, f in fused)})
+            wanted = self._wanted(start, stop, found)
             for name in found.keys() & wanted.keys():
                 given = outputs[ends[name]] if name in ends else read[name]
-                found[name].add(wanted[name].numpy(), given)
-                if not found[name].within:
-                    for follower in wanted.keys() & set(after.get(name, ())):
-                        fused[name, follower].add(wanted[follower].numpy(), given)
+                found[name].add(wanted.pop(name).numpy(), given)
+            differing = [name for name in taps if name in read and not found[name].within]
+            after = {name: self._program.followers(name)[:FUSED] for name in differing}
+            wanted = self._wanted(start, stop, {f for names in after.values() for f in names})
+            for name, names in after.items():
+                for follower in wanted.keys() & set(names):
+                    agreement = fused.setdefault((name, follower), Agreement(self._tolerance))
+                    agreement.add(wanted[follower].numpy(), read[name])
         for (name, follower), agreement in fused.items():
-            if agreement.seen and agreement.within and name in found:
+            if agreement.within and name in found:
                 del found[name]
                 found.setdefault(follower, agreement)
         return {name: agreement for name, agreement in found.items() if agreement.seen}
@@ -185,6 +208,8 @@ class Proof:
     def _wanted(self, start: int, stop: int, names: Collection[str]) -> dict[str, torch.Tensor]:
         """What the layers of these names give in the network itself."""
         yard = self._yard
+        if not names:
+            return {}
         # A layer's name may mean another operator where the network was rewritten for the target.
         as_it_is = yard.whole.any_batch and not yard.rewrites(self._target)
         program = yard.whole if as_it_is else self._program

@@ -7,10 +7,12 @@ a tenth of a second. What a converter prints goes into the log beside the port.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import importlib.util
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import time
@@ -111,7 +113,7 @@ class Workshop:
             if not self._pipe.poll(self._longest):
                 self._stop()
                 raise Died(f"did not finish within {self._longest:,.0f} s")
-            kind, answer = self._pipe.recv()
+            kind, answer = _with_arrays(self._pipe)
         except (EOFError, ConnectionError, OSError) as gone:
             code = self._ended()
             raise Died(
@@ -196,7 +198,21 @@ def _work(pipe: Any, module: tuple[str, str], id: str, log: str, threads: int) -
         except Exception as raised:  # a converter raises what it likes
             traceback.print_exc()
             answer = ("raised", Unsupported(_sentence(raised)))
-        pipe.send(answer)
+        _send_arrays(pipe, answer)
+
+
+def _send_arrays(pipe: Any, answer: Any) -> None:
+    """Send an answer, its arrays one by one and as they lie: a message of all would hold each twice."""
+    buffers: list[pickle.PickleBuffer] = []
+    pipe.send_bytes(pickle.dumps(answer, 5, buffer_callback=buffers.append))
+    pipe.send(len(buffers))
+    for buffer in buffers:
+        pipe.send_bytes(buffer.raw())
+
+
+def _with_arrays(pipe: Any) -> Any:
+    message, count = pipe.recv_bytes(), pipe.recv()
+    return pickle.loads(message, buffers=[pipe.recv_bytes() for _ in range(count)])
 
 
 def _module(name: str, file: str) -> Any:
@@ -235,6 +251,7 @@ class _Bench:
     ) -> tuple[Path, ...]:
         folder.mkdir(parents=True, exist_ok=True)
         made = self._target.function(Source(about.loaded(program), folder, onnx, kept))
+        gc.collect()  # a program is a circle of graphs and their nodes, with the weights
         return tuple(Path(file) for file in (made if isinstance(made, (tuple, list)) else (made,)))
 
     def limits(

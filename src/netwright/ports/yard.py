@@ -15,7 +15,7 @@ import numpy as np
 from attrs import field, frozen
 
 from netwright.catalogue import Target
-from netwright.ports.original import Original, batch_for
+from netwright.ports.original import ROOM, Original, batch_for
 from netwright.ports.parity import TOLERANCES
 from netwright.ports.program import Program
 from netwright.ports.rewriting import rewritten
@@ -136,9 +136,13 @@ class Yard:
         if folder is None:
             folder = self.scratch / "part"
             shutil.rmtree(folder, ignore_errors=True)
-        return workshop.build(
+        made = workshop.build(
             *self._material(workshop.target, program), folder, *self._more(workshop, program)
         )
+        held = sum(t.numel() * t.element_size() for t in program.exported.state_dict.values())
+        if held > ROOM:  # converters keep copies of the weights; the port is run by a fresh process
+            workshop.close()
+        return made
 
     def limits(self, workshop: Workshop, program: Program) -> tuple[Any, ...]:
         """What the technology itself says that it cannot take of a program."""

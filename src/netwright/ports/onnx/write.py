@@ -7,6 +7,7 @@ Source: https://docs.pytorch.org/docs/stable/onnx.html
 from __future__ import annotations
 
 import importlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,11 +65,12 @@ def session_of(file: Path, taps: Sequence[str] = ()) -> Any:
     options.add_session_config_entry("session.x64quantprecision", "1")
     if not taps:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    model = onnx.load(file, load_external_data=False)
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in taps)
+    added = onnx.ModelProto(graph=onnx.GraphProto(output=[onnx.ValueInfoProto(name=name) for name in taps]))
     tapped = file.with_name(f".{file.name}")  # beside it, where its external data are
     try:
-        onnx.save(model, tapped)
+        shutil.copyfile(file, tapped)
+        with tapped.open("ab") as end:  # a message that follows another is merged with it
+            end.write(added.SerializeToString())
         return onnxruntime.InferenceSession(str(tapped), options, providers=["CPUExecutionProvider"])
     finally:
         tapped.unlink(missing_ok=True)
