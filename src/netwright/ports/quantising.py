@@ -2,8 +2,8 @@
 
 A layer's own harm is measured on the port itself: only that layer is quantised, with ranges of the same
 calibration inputs (OpenVINO: of the first 16), and the outputs are compared with the original's. An 8-bit
-layer's error is made of its weights and of what it is given (ONNX Runtime: of what it gives as well, so that a
-range too wide between two layers is charged to both).
+layer's error is made of its weights and of what it is given (ONNX Runtime: of what it gives as well, so that
+a range too wide between two layers is charged to both).
 """
 
 from __future__ import annotations
