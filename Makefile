@@ -2,7 +2,11 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: setup demo test lint web docs bench clean
+# Where a Python 3.8 is, a real Caffe runs beside the rest, in an environment of its own.
+PYTHON38 ?= $(shell command -v python3.8 || ls $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.8*/bin/python 2>/dev/null | tail -1)
+CAFFE := $(HOME)/.cache/netwright/caffe
+
+.PHONY: setup setup-ports demo test test-ports lint web docs bench clean
 
 setup: .venv/.done
 
@@ -13,17 +17,32 @@ setup: .venv/.done
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch .venv/.done
 
+setup-ports: .venv/.ports
+
+.venv/.ports: .venv/.done
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,ports]'
+	@if [ -n "$(PYTHON38)" ]; then \
+	  test -x $(CAFFE)/bin/python || $(PYTHON38) -m venv $(CAFFE); \
+	  $(CAFFE)/bin/python -m pip install --quiet --disable-pip-version-check protobuf==3.20.3 kendryte-caffe==1.0.0.20210829; \
+	else echo "no Python 3.8 here (make PYTHON38=…): Caffe's referee is OpenCV alone"; fi
+	@touch .venv/.ports
+
 demo: setup
 	$(PY) -m netwright improve examples/digits.py --budget 2m
 
 test: setup
 	$(PY) -m pytest
 
+# Every network of the zoo in every technology, and real networks; make test runs what is installed without them.
+test-ports: setup-ports
+	$(PY) -m pytest tests/ports tests/app/test_porting.py --matrix
+
 lint: setup
 	$(PY) -m ruff check src tests benchmarks examples docs
 	$(PY) -m ruff format --check src tests benchmarks examples docs
 	$(PY) docs/make_catalogue.py --check
 	$(PY) docs/make_diagnosis.py --check
+	$(PY) docs/make_ports.py --check
 	$(PY) -m pyright
 	$(PY) -c "from importlinter.cli import lint_imports_command as run; run()"
 
@@ -34,6 +53,7 @@ web:
 docs: setup
 	$(PY) docs/make_catalogue.py
 	$(PY) docs/make_diagnosis.py
+	$(PY) docs/make_ports.py
 
 bench: setup
 	$(PY) -m benchmarks.loop_overhead

@@ -146,7 +146,7 @@ def _judged(
     """What the proof says of a port with a fault: all layers at once, and one layer a run."""
     row = about | {"layers": len(program.layers), "most_runs": dear_runs(len(program.layers))}
     try:
-        proof = Proof(yard, workshop, lambda: workshop.open(files, program.about()))
+        proof = Proof(yard, workshop, files)
         found = proof.outputs()
     except Failed as raised:
         return row | {"outcome": "does not run", "reason": str(raised)}

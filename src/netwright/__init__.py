@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from netwright.app.porting import port
     from netwright.app.verbs import attributes, diagnose, improve, scan
     from netwright.catalogue import Needs, check, edit, idea, target
+    from netwright.ports import read_network
     from netwright.recipe import Data, Recipe, Training, load
     from netwright.runs import watch
     from netwright.values import Edit, Finding, Place, UserCodeError, UserError, Verdict
@@ -23,6 +24,7 @@ _ROOMS = {
     "netwright.app.porting": ("port",),
     "netwright.app.verbs": ("attributes", "diagnose", "improve", "scan"),
     "netwright.catalogue": ("Needs", "check", "edit", "idea", "target"),
+    "netwright.ports": ("read_network",),
     "netwright.recipe": ("Data", "Recipe", "Training", "load"),
     "netwright.runs": ("watch",),
     "netwright.values": ("Edit", "Finding", "Place", "UserCodeError", "UserError", "Verdict"),
@@ -51,6 +53,7 @@ __all__ = [
     "look",
     "port",
     "probe",
+    "read_network",
     "scan",
     "target",
     "watch",

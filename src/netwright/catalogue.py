@@ -105,7 +105,8 @@ class Target:
     `batch="one"` its files take one input at a time. Where `taps` are free one run reads every layer; where
     they are dear every set of layers takes a port of its own. `limits(source)` yields, before anything is
     made, what of a program does not fit, as `netwright.values.Limit`. `rewrites` are the edits, by id, that
-    are made of a network first because the technology lacks what they replace.
+    are made of a network first because the technology lacks what they replace. `quantise(asked)` makes files
+    in 8-bit integers of a port's files, as `netwright.ports.running.Quantising` says.
     """
 
     id: str
@@ -119,6 +120,12 @@ class Target:
     open: Callable[..., Any] | None = field(default=None, repr=False)
     limits: Callable[..., Iterable[Any]] | None = field(default=None, repr=False)
     rewrites: tuple[str, ...] = ()
+    quantise: Callable[..., Any] | None = field(default=None, repr=False)
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What its ports can be computed in."""
+        return ("float32",) if self.quantise is None else ("float32", "int8")
 
 
 def check(
@@ -186,13 +193,25 @@ def target(
     open: Callable[..., Any] | None = None,
     limits: Callable[..., Iterable[Any]] | None = None,
     rewrites: Iterable[str] = (),
+    quantise: Callable[..., Any] | None = None,
 ) -> Callable[[Any], Any]:
     """Declare a technology that networks are ported to; see `Target`. Without `open` its ports are built and
     not run."""
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
         entry = Target(
-            id, title, tuple(needs), extra, source, batch, taps, function, open, limits, tuple(rewrites)
+            id,
+            title,
+            tuple(needs),
+            extra,
+            source,
+            batch,
+            taps,
+            function,
+            open,
+            limits,
+            tuple(rewrites),
+            quantise,
         )
         setattr(function, _MARK, entry)
         return function

@@ -1,7 +1,6 @@
 """The atlas through the verb and the command: every example, every way of showing it, and what is refused."""
 
 import json
-from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from torch import nn
 
 import netwright as nw
 from conftest import digits_data, mlp, training
-from netwright.app.cli import main
 from netwright.runs import Clocks, train
 
 
@@ -20,24 +18,9 @@ def dropped():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Dropout(0.3), nn.Linear(32, 10))
 
 
-Answer = namedtuple("Answer", "code out err")
 EXAMPLES = sorted(
     p for p in (Path(__file__).parents[2] / "examples").glob("*.py") if "recipe" in p.read_text()
 )
-
-
-@pytest.fixture
-def run(capfd, monkeypatch):
-    """The command in this process: exit code, standard output, standard error."""
-
-    def runs(*arguments):
-        monkeypatch.setattr("sys.argv", ["netwright", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Answer(ended.value.code or 0, *capfd.readouterr())
-
-    return runs
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -70,3 +73,15 @@ def test_times_are_of_the_runs_that_were_asked_for(program, tmp_path):
 def test_what_a_target_needs_and_lacks_is_named():
     assert here(TARGETS["absent"]) == "no_such_runtime"
     assert here(TARGETS["scales"]) is None
+
+
+def test_a_script_without_a_guard_is_run_once(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "print('runs')\n"
+        "import netwright as nw, torch\n"
+        "net, inputs = torch.nn.Linear(2, 1), torch.zeros(3, 2)\n"
+        f"print(nw.port(net, inputs, to='torchscript', folder={str(tmp_path)!r}))\n"
+    )
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert ran.stdout.count("runs") == 1 and "parity" in ran.stdout

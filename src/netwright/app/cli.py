@@ -249,9 +249,18 @@ def port(
     ] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Load what fits of the weights.")] = False,
     inputs: Annotated[int, typer.Option(metavar="N", help="Validation inputs to compare on.")] = 300,
+    on: Annotated[
+        str | None, typer.Option(metavar="FILE.npz", help="Inputs of an ONNX file or a prototxt, by name.")
+    ] = None,
     batch: Annotated[str, typer.Option(metavar="SIZES", help="Batch sizes to time, as in 1,8.")] = "1",
     threads: Annotated[int | None, typer.Option(help="As many as the device has cores.")] = None,
     tolerance: Annotated[float | None, typer.Option(help="Of each layer's largest value.")] = None,
+    precision: Annotated[
+        str, typer.Option(metavar="NAME", help="float32, or int8: quantised after training.")
+    ] = "float32",
+    device_budget: Annotated[
+        str | None, typer.Option(metavar="LIMITS", help="Size and time of one input, as in '2MB,50ms'.")
+    ] = None,
     html: Annotated[str | None, typer.Option(metavar="FILE", help="Keep the report as a page.")] = None,
     json_: AsJson = False,
     seed: Seed = 0,
@@ -271,6 +280,7 @@ def port(
         result = surface.run(
             lambda show: porting.port(
                 networks if len(networks) > 1 else networks[0],
+                on,
                 to=to,
                 folder=out,
                 plan=plan,
@@ -280,6 +290,8 @@ def port(
                 batches=porting.batch_sizes(batch),
                 threads=threads,
                 tolerance=tolerance,
+                precision=precision,
+                device_budget=device_budget,
                 seed=seed,
                 device=device,
                 journal=journal,

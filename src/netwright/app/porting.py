@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import attrs
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,20 +19,24 @@ from netwright.app.results import PortResult
 from netwright.app.weights import fill, weights_of
 from netwright.app.work import FOLDER, OnEvent, Work, device_for, fold, journal_folder, opened, working
 from netwright.catalogue import Catalogue, Target
-from netwright.ports import Original, Settings
+from netwright.ports import SUFFIXES, Original, Settings, read_file
+from netwright.ports.yard import KEPT
 from netwright.recipe import Recipe, user_code
 from netwright.recipe.source import layer_lines
 from netwright.recipe.task import UNIT_LOSSES, decisions
 from netwright.runs import Run
 from netwright.trials import Failure, Job
-from netwright.values import Budget, Finding, Note, Port, UserCodeError, UserError
+from netwright.values import Budget, DeviceBudget, Finding, Note, Port, Precision, UserCodeError, UserError
+from netwright.views import words
 
 # In the order of the documentation: the hub first, then what is made from it, the smallest devices last.
 ORDER = (
     "torch-export", "torchscript", "onnx", "caffe", "tensorrt", "openvino", "ncnn", "mnn", "litert",
     "litert-micro", "executorch",
 )  # fmt: skip
-_FILES = (".onnx", ".prototxt", ".caffemodel")
+
+
+INPUTS = 300  # that outputs are compared on unless more or fewer are asked for
 
 
 def port(
@@ -43,10 +48,12 @@ def port(
     plan: bool = False,
     weights: str | Path | None = None,
     partial: bool = False,
-    count: int = Settings.inputs,
+    count: int = INPUTS,
     batches: Sequence[int] = (1,),
     threads: int | None = None,
     tolerance: float | None = None,
+    precision: str = "float32",
+    device_budget: str | DeviceBudget | None = None,
     seed: int = 0,
     device: str | None = None,
     journal: str | Path | None = None,
@@ -61,23 +68,35 @@ def port(
     `"all"`. A recipe is run on `count` of its validation inputs, with `weights`, else those of the journal's
     best finished run, else after it was trained once. Files go below `folder`, a folder a target. `batches`
     are the batch sizes that are timed, with `threads`; `tolerance` is relative to each layer's largest value.
-    With `plan` nothing is made: only what does not fit is told. Raises `UserError` and `UserCodeError`.
+    With `plan` nothing is made: only what does not fit is told.
+
+    With `precision="int8"` the network is quantised after training, its ranges taken from training inputs;
+    `"all"` then are the targets that have it, and the decisions and the metric are what counts. A
+    `device_budget` (`"2MB,50ms"`) is held against the size and the 95th percentile of the latency of one
+    input. Raises `UserError` and `UserCodeError`.
     """
     if not isinstance(network, (str, Recipe, nn.Module)):
         several = [
             port(
                 one, to=to, folder=folder, plan=plan, weights=weights, partial=partial, count=count,
-                batches=batches, threads=threads, tolerance=tolerance, seed=seed, device=device,
-                journal=journal, extensions=extensions, on_event=on_event,
+                batches=batches, threads=threads, tolerance=tolerance, precision=precision,
+                device_budget=device_budget, seed=seed, device=device, journal=journal,
+                extensions=extensions, on_event=on_event,
             )
             for one in network
         ]  # fmt: skip
         return PortResult(tuple(found for result in several for found in result.networks))
-    settings = Settings(count, batches=tuple(batches), threads=threads, tolerance=tolerance)
+    budget = None if device_budget is None else DeviceBudget.parse(device_budget)
+    exact = _precision(precision)
+    settings = Settings(
+        count, batches=tuple(batches), threads=threads, tolerance=tolerance, precision=exact, budget=budget
+    )
     catalogue = Catalogue.collect()
-    if isinstance(network, nn.Module):
-        original = _of_network(network, inputs)
-        catalogue, run, notes = Catalogue.collect(), "as it is", ()
+    if isinstance(network, str) and network.endswith(SUFFIXES):
+        original, run, notes = _of_file(network, weights, inputs)
+        below = Path(folder or Path(network).parent / FOLDER / "ports" / original.name)
+    elif isinstance(network, nn.Module):
+        original, run, notes = _of_network(network, inputs), "as it is", ()
         below = Path(folder or Path(FOLDER) / "ports" / original.name)
     else:
         recipe = opened(network, extensions)
@@ -85,8 +104,12 @@ def port(
         original, run, notes = _of_recipe(
             recipe, count, weights, partial, seed, device_for(device), journal, extensions, on_event, not plan
         )
+        if exact == "int8" or budget is not None:
+            original = _with_training_inputs(original, recipe)
         below = Path(folder or journal_folder(recipe, journal) / "ports" / original.name)
-    targets = _chosen(to, catalogue)
+    if exact == "int8" and original.training is None:
+        notes = (*notes, "the ranges for int8 are taken from the inputs that it is compared on")
+    targets = _chosen(to, catalogue, exact)
     maker = catalogue.targets.get("onnx")
     events = ports.port(original, targets, below, settings, time.perf_counter, maker, only_plan=plan)
     with user_code(original.name):
@@ -127,14 +150,34 @@ def _folded(events: Generator[Any, None, Port], on_event: OnEvent | None) -> Por
             on_event(event)
 
 
-def _chosen(to: str | Sequence[str], catalogue: Catalogue) -> list[Target]:
-    """The targets asked for, in the documentation's order. Raises `UserError` for one that there is not."""
+def _precision(name: str) -> Precision:
+    """The precision of that name. Raises `UserError` where there is none."""
+    known: tuple[Precision, ...] = get_args(Precision)
+    for precision in known:
+        if precision == name:
+            return precision
+    raise UserError(f"--precision {name}: say {' or '.join(known)}")
+
+
+def _with_training_inputs(original: Original, recipe: Recipe) -> Original:
+    """The same with inputs that ranges are taken from, so that the metric is of inputs not seen by them."""
+    with user_code(recipe.display_name):
+        inputs, _ = recipe.data.parts.train.head(KEPT)
+    named = inputs if isinstance(inputs, dict) else {}
+    return attrs.evolve(original, training=(() if named else (inputs,), named))
+
+
+def _chosen(to: str | Sequence[str], catalogue: Catalogue, precision: str = "float32") -> list[Target]:
+    """The targets asked for, in the documentation's order; all are those that have the precision. Raises
+    `UserError` for one that there is not."""
     names = [name.strip() for part in ([to] if isinstance(to, str) else to) for name in part.split(",")]
     known = sorted(catalogue.targets, key=lambda id: ORDER.index(id) if id in ORDER else len(ORDER))
     unknown = next((name for name in names if name not in known and name != "all"), None)
     if unknown is not None:
         raise UserError(f"no target {unknown!r}; there are {', '.join(known)}, or all")
-    return [catalogue.targets[id] for id in known if "all" in names or id in names]
+    every = "all" in names
+    chosen = [catalogue.targets[id] for id in known if every or id in names]
+    return [one for one in chosen if one.id in names or precision in one.precisions]
 
 
 def _of_network(network: nn.Module, inputs: Any) -> Original:
@@ -148,6 +191,44 @@ def _of_network(network: nn.Module, inputs: Any) -> Original:
     if original.count < 1:
         raise UserError("port: the batch is empty; give one input at least")
     return original
+
+
+def _of_file(file: str, weights: str | Path | None, inputs: Any) -> tuple[Original, str, tuple[str, ...]]:
+    """The network that a file of another technology holds, and how well it was read."""
+    found = read_file(file, weights)
+    notes: tuple[str, ...] = ()
+    if inputs is None:
+        given = found.noise()
+        notes = ("compared on noise; --on FILE.npz gives it real inputs",)
+    else:
+        arrays = _arrays(inputs, list(found.inputs), file)
+        kinds = [dtype for _, dtype in found.inputs.values()]
+        given = tuple(torch.as_tensor(a).to(kind) for a, kind in zip(arrays, kinds, strict=True))
+    original = Original(Path(file).stem, found.network, given, decide=_largest)
+    if found.referee is not None:
+        error = ports.reading_error(original, found.referee)
+        notes = (*notes, f"as it was read it differs from {found.judge} by {words.exponent(error) or 0}")
+    return original, f"as {Path(file).name} holds it", notes
+
+
+def _arrays(inputs: Any, names: list[str], file: str) -> list[Any]:
+    """The inputs by the file's own names, from a .npz, a dictionary, a tuple or one array. Raises `UserError`
+    where one is missing."""
+    if isinstance(inputs, (str, Path)):
+        try:
+            with np.load(inputs, allow_pickle=False) as saved:
+                inputs = {name: saved[name] for name in saved.files}
+        except (OSError, ValueError) as broken:
+            raise UserError(f"{inputs}: is no .npz of arrays; save one with numpy.savez") from broken
+    if isinstance(inputs, dict):
+        missing = next((name for name in names if name not in inputs), None)
+        if missing is not None:
+            raise UserError(f"{file}: takes {', '.join(names)}; there is no array named {missing!r}")
+        return [inputs[name] for name in names]
+    given = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+    if len(given) != len(names):
+        raise UserError(f"{file}: takes {len(names)} inputs ({', '.join(names)}), not {len(given)}")
+    return given
 
 
 def _largest(answers: Tensor) -> Tensor:

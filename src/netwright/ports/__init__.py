@@ -13,17 +13,35 @@ if TYPE_CHECKING:
     from netwright.ports.original import Original
     from netwright.ports.porting import port
     from netwright.ports.program import Layer, Program
+    from netwright.ports.proof import reading_error
+    from netwright.ports.reading import SUFFIXES, FileNetwork, read_file, read_network
     from netwright.ports.yard import Settings
 
 _FILES = {
+    "SUFFIXES": "reading",
+    "FileNetwork": "reading",
     "Layer": "program",
     "Original": "original",
     "Program": "program",
     "Settings": "yard",
     "port": "porting",
+    "read_file": "reading",
+    "read_network": "reading",
+    "reading_error": "proof",
 }
 
-__all__ = ["Layer", "Original", "Program", "Settings", "port"]
+__all__ = [
+    "SUFFIXES",
+    "FileNetwork",
+    "Layer",
+    "Original",
+    "Program",
+    "Settings",
+    "port",
+    "read_file",
+    "read_network",
+    "reading_error",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -53,11 +53,26 @@ def _rounds_up(program: Program, layer: Layer) -> bool:
 
 
 def _leaves_padding_out(program: Program, layer: Layer) -> bool:
-    padding = _argument(program, layer, 3, [0])
-    return any(padding) and not _argument(program, layer, 5, True)
+    stride, padding = _argument(program, layer, 2, [1]), _argument(program, layer, 3, [0])
+    return any(padding) and any(n > 1 for n in stride) and not _argument(program, layer, 5, True)
+
+
+def _is_half(program: Program, layer: Layer) -> bool:
+    kinds = {str(value.dtype) for value in program.exported.state_dict.values()}
+    return bool(kinds & {"torch.float16", "torch.bfloat16"})
 
 
 DIFFERENCES: tuple[Difference, ...] = (
+    Difference(
+        "half-precision",
+        ("ncnn", "mnn", "litert", "litert-micro"),
+        (),
+        "a network whose weights have 16 bits is not taken by the converter or not fed by the runtime",
+        "port network.float(), whose 32-bit weights are the same numbers, and let the runtime halve them",
+        kind="refused",
+        when=_is_half,
+        source="measured",
+    ),
     Difference(
         "openvino-half-weights",
         ("openvino",),
@@ -166,8 +181,8 @@ DIFFERENCES: tuple[Difference, ...] = (
         "litert-micro-average-padding",
         ("litert-micro",),
         ("avg_pool2d",),
-        "average pooling that leaves the padding out of the mean is no operator of the microcontrollers'"
-        " runtime",
+        "average pooling with a stride that leaves the padding out of the mean is no operator of the"
+        " microcontrollers' runtime",
         "use count_include_pad=True and train on, or pool without padding",
         kind="refused",
         when=_leaves_padding_out,
@@ -194,9 +209,16 @@ DIFFERENCES: tuple[Difference, ...] = (
 )
 
 
+def differences() -> tuple[Difference, ...]:
+    """Every known difference, Caffe's among them."""
+    from netwright.ports.caffe.differences import DIFFERENCES as CAFFE
+
+    return DIFFERENCES + CAFFE
+
+
 def met_by(program: Program, target: str) -> Iterator[Limit]:
     """The differences that a program meets in a technology and that the port does not mend by itself."""
-    for difference in DIFFERENCES:
+    for difference in differences():
         if target not in difference.targets or difference.handled:
             continue
         for layer in program.layers:
@@ -218,5 +240,5 @@ def met_by(program: Program, target: str) -> Iterator[Limit]:
 def known_at(program: Program, layer: str, target: str) -> Difference | None:
     """The known difference of a technology at a layer's operator."""
     at = program.layer(layer)
-    of_it = (d for d in DIFFERENCES if target in d.targets and d.operators and d.meets(program, at))
+    of_it = (d for d in differences() if target in d.targets and d.operators and d.meets(program, at))
     return next(of_it, None)

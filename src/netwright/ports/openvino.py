@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netwright.catalogue import target
+from netwright.ports.openvino_quantise import quantise
 
 if TYPE_CHECKING:
     from netwright.ports.program import Program
@@ -51,7 +52,15 @@ class Compiled:
         return self._compiled[taps]
 
 
-@target("openvino", "OpenVINO", needs=("openvino", "onnx"), source="onnx", taps="free", open=Compiled)
+@target(
+    "openvino",
+    "OpenVINO",
+    needs=("openvino", "onnx"),
+    source="onnx",
+    taps="free",
+    open=Compiled,
+    quantise=quantise,
+)
 def openvino(source: Source) -> tuple[Path, ...]:
     """The network as OpenVINO's pair of files, in the precision it has; OpenVINO's own saving halves weights
     to 16 bits unless told otherwise."""

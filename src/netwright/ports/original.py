@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+import attrs
 import numpy as np
 import torch
 from attrs import field, frozen
@@ -22,7 +23,7 @@ ROOM = 64 * 1024 * 1024  # bytes of layers' results that are held at a time, of 
 class Original:
     """A network with N inputs: `network(*arguments, **named)`, every tensor of them (N, …) or without inputs'
     axis. `decide` gives the decisions of answers (N, …), `score` the task's metric; without a task there is
-    neither."""
+    neither. `training` are arguments and named arguments of other inputs, for what is calibrated."""
 
     name: str
     network: nn.Module
@@ -32,6 +33,7 @@ class Original:
     decide: Callable[[Tensor], Tensor] | None = None
     score: Callable[[Tensor], float] | None = None
     metric: str | None = None
+    training: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None
 
     @property
     def count(self) -> int:
@@ -57,6 +59,14 @@ class Original:
         """The tensors of these inputs, in the order of a program's inputs."""
         leaves = pytree.tree_leaves(self.rows(start, stop))
         return [leaf.detach().cpu().numpy() for leaf in leaves if isinstance(leaf, Tensor)]
+
+    def calibration(self, most: int) -> list[np.ndarray]:
+        """The tensors of `most` inputs that ranges are taken from: training inputs where there are some, so
+        that what a port is compared on stays unseen, else its own."""
+        if self.training is None:
+            return self.flat(0, most)
+        arguments, named = self.training
+        return attrs.evolve(self, arguments=arguments, named=named, training=None).flat(0, most)
 
     def program(self, batch: int | None, network: nn.Module | None = None) -> Program:
         """The program with its batch free, or of `batch` inputs at a time; of `network`, where it was

@@ -85,6 +85,12 @@ class Agreement:
         scale = math.sqrt(self._one) * math.sqrt(self._other)
         return self._dot / scale if scale > 0 else float(self._one == self._other)
 
+    @property
+    def distance(self) -> float:
+        """The root mean square of the difference over that of the original."""
+        squared = max(0.0, self._one + self._other - 2 * self._dot)
+        return math.sqrt(squared / self._one) if self._one > 0 else math.sqrt(squared)
+
     def of(self, layer: Layer) -> LayerParity:
         return LayerParity(
             layer.name,

@@ -5,19 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 from netwright.catalogue import Target
 from netwright.ports.bisection import bisect
+from netwright.ports.devices import budgeted, measured_int8
 from netwright.ports.differences import met_by
 from netwright.ports.original import Original
 from netwright.ports.proof import Proof
+from netwright.ports.quantising import Quantiser, suffering
 from netwright.ports.running import NothingRuns
 from netwright.ports.trying import tried
 from netwright.ports.workshop import Workshop, here
 from netwright.ports.yard import Failed, Settings, Yard
-from netwright.values import Limit, Port, TargetEnded, TargetPort, TargetStarted
+from netwright.values import DeviceBudget, Limit, Port, Precision, TargetEnded, TargetPort, TargetStarted
 
 Event = TargetStarted | TargetEnded
 
@@ -38,7 +41,7 @@ def port(
     `maker` is the target that writes ONNX, for those that are made from it. Raises `UserError` where the
     network itself cannot be followed.
     """
-    with Yard(original, folder, settings, maker) as yard:
+    with Yard(original, folder, settings, maker, clock) as yard:
         ended: list[TargetPort] = []
         for target in targets:
             began = clock()
@@ -51,6 +54,8 @@ def port(
                 )
             else:
                 found = yield from (_planned if only_plan else _ported)(yard, target)
+                if settings.budget is not None and not only_plan:
+                    found = yield from _on_a_device(yard, target, found, settings.budget)
             found = attrs.evolve(found, seconds=clock() - began)
             yield TargetEnded(found)
             ended.append(found)
@@ -97,11 +102,34 @@ def _planned(yard: Yard, target: Target) -> Generator[Event, None, TargetPort]:
     return TargetPort(target.id, target.title, "unsupported" if refused else "planned", limits=limits)
 
 
-def _ported(yard: Yard, target: Target) -> Generator[Event, None, TargetPort]:
+def _on_a_device(
+    yard: Yard, target: Target, found: TargetPort, budget: DeviceBudget
+) -> Generator[Event, None, TargetPort]:
+    """The port with the verdict on its budget. One that does not fit is quantised as well, where the
+    technology can, to say what that makes of it."""
+    program = yard.program(target)
+    if found.size is None:
+        return found
+    verdict = budgeted(found, budget, program)
+    if verdict.fits is False and found.precision == "float32" and "int8" in target.precisions:
+        other = yield from _ported(yard, target, "int8", whole=False)
+        int8 = measured_int8(other, budget, program)
+        verdict = attrs.evolve(verdict, int8=int8) if int8 is not None else verdict
+    return attrs.evolve(found, budget=verdict)
+
+
+def _ported(
+    yard: Yard, target: Target, precision: Precision | None = None, whole: bool = True
+) -> Generator[Event, None, TargetPort]:
+    """A port, made and proved; without its layers where it is not `whole`."""
+    precision = precision or yard.settings.precision
     yield TargetStarted(target.id, "build")
     folder = yard.folder / target.id
     folder.mkdir(parents=True, exist_ok=True)
-    empty = TargetPort(target.id, target.title, "unsupported", limits=known_limits(yard, target))
+    limits = known_limits(yard, target)
+    empty = TargetPort(target.id, target.title, "unsupported", precision=precision, limits=limits)
+    if precision not in target.precisions:
+        return attrs.evolve(empty, reason=f"{target.title} is ported in float32 only, not in {precision}")
     with yard.workshop(target) as workshop:
         program = yard.program(target)
         try:
@@ -109,13 +137,20 @@ def _ported(yard: Yard, target: Target) -> Generator[Event, None, TargetPort]:
         except Failed as raised:
             refused = _refused(yard, workshop, raised)
             return attrs.evolve(empty, reason=str(raised), limits=empty.limits + refused)
-        size = sum(file.stat().st_size for file in files)
-        found = attrs.evolve(empty, status="built", files=tuple(map(str, files)), size=size)
+        found = _sized(attrs.evolve(empty, status="built"), files)
+        quantiser = Quantiser(yard, workshop, files)
+        if precision == "int8":
+            yield TargetStarted(target.id, "quantise")
+            try:
+                files = quantiser.whole()
+            except Failed as raised:
+                return attrs.evolve(empty, reason=f"it is not quantised: {raised}")
+            found = _sized(attrs.evolve(found, size_before=found.size), files)
         if target.open is None:
             return attrs.evolve(found, reason=f"nothing here runs {target.title}")
         yield TargetStarted(target.id, "outputs")
         try:
-            proof = Proof(yard, workshop, lambda: workshop.open(files, program.about()))
+            proof = Proof(yard, workshop, files, precision)
             found = attrs.evolve(found, **proof.outputs())
         except NothingRuns as raised:
             return attrs.evolve(found, reason=str(raised))
@@ -124,14 +159,29 @@ def _ported(yard: Yard, target: Target) -> Generator[Event, None, TargetPort]:
             return attrs.evolve(
                 found, status="unsupported", reason=str(raised), limits=empty.limits + refused
             )
-        differs = found.status == "differs"
-        for stage, proved in (("layers", lambda: proof.layers(differs)), ("time", proof.timed)):
+        # Rounding to 8 bits has no first layer: every layer adds its own.
+        differs = found.status == "differs" and precision == "float32"
+        stages: dict[str, Callable[[], dict[str, Any]]] = {
+            "layers": lambda: proof.layers(differs),
+            "time": proof.timed,
+            "suffering": lambda: suffering(yard, quantiser, found),
+        }
+        skipped = () if precision == "int8" else ("suffering",)
+        for stage in stages if whole else ("time",):
+            if stage in skipped:
+                continue
             yield TargetStarted(target.id, stage)
             try:
-                found = attrs.evolve(found, **proved())
+                proved = stages[stage]()
             except Failed as raised:
-                found = attrs.evolve(found, notes=(*found.notes, f"{stage} not measured: {raised}"))
+                proved = {"notes": (f"{stage} not measured: {raised}",)}
+            found = attrs.evolve(found, **proved | {"notes": (*found.notes, *proved.get("notes", ()))})
     return found
+
+
+def _sized(found: TargetPort, files: tuple[Path, ...]) -> TargetPort:
+    size = sum(file.stat().st_size for file in files)
+    return attrs.evolve(found, files=tuple(map(str, files)), size=size)
 
 
 def _refused(yard: Yard, workshop: Workshop, raised: Exception) -> tuple[Limit, ...]:

@@ -138,6 +138,21 @@ class Program:
             known[node] = frozenset(found)
         return {names[node.name]: found for node, found in known.items() if node.name in names}
 
+    def weights(self) -> dict[str, int]:
+        """By layer the bytes of its parameters and buffers; of layers that share them, the first's."""
+        names = {layer.node: layer.name for layer in self.layers}
+        holder: dict[str, tuple[int, str]] = {}  # of every node, the first layer that it serves
+        for number, node in reversed(list(enumerate(self.exported.graph.nodes))):
+            if node.name in names:
+                holder[node.name] = number, names[node.name]
+            elif served := [holder[user.name] for user in node.users if user.name in holder]:
+                holder[node.name] = min(served)
+        found = dict.fromkeys(names.values(), 0)
+        for name, value in _weights_by_node(self).items():
+            if name in holder and isinstance(value, Tensor):
+                found[holder[name][1]] += value.numel() * value.element_size()
+        return {layer: amount for layer, amount in found.items() if amount}
+
     def followers(self, name: str) -> list[str]:
         """The layers after one, each the only use of what the one before it gives and of its shape, in their
         order: those that a converter may fuse into it."""
@@ -424,17 +439,29 @@ def _exported(
             exported = _export(network, wide, wide_named, _by_name(network, shapes))
         except UserError:
             exported = None  # tried again with the batch fixed, whose error is the one to show
-        if exported is not None and _is_free(exported):
+        one = tuple(_of_axes(lambda t: t[:1] if len(t) == batch else t, v) for v in (wide, wide_named))
+        if exported is not None and _is_free(exported) and _holds(exported, network, one[0], one[1]):
             return exported, True
     return _export(network, arguments, named, None), False
+
+
+def _holds(exported: torch.export.ExportedProgram, network: nn.Module, arguments: Any, named: Any) -> bool:
+    """Whether a program with its batch free gives what the network gives for a batch that it was not followed
+    with: a size computed in Python may have been taken for a constant."""
+    try:
+        with torch.no_grad():
+            wanted = pytree.tree_leaves(network(*arguments, **named))
+            given = pytree.tree_leaves(exported.module(check_guards=False)(*arguments, **named))
+    except Exception:  # whichever of both cannot take it
+        return False
+    pairs = [(w, g) for w, g in zip(wanted, given, strict=False) if isinstance(w, Tensor)]
+    return all(w.shape == g.shape and torch.allclose(w, g, 1e-3, 1e-4, equal_nan=True) for w, g in pairs)
 
 
 def _export(network: nn.Module, arguments: Any, named: Any, shapes: Any) -> torch.export.ExportedProgram:
     with _Running(network) as running, warnings.catch_warnings():
         try:
-            warnings.simplefilter(
-                "ignore"
-            )  # torch's of its own doings, such as how an LSTM keeps its weights
+            warnings.simplefilter("ignore")  # torch's of its own doings, as how an LSTM keeps its weights
             return torch.export.export(network, arguments, named, dynamic_shapes=shapes, strict=False)
         except Exception as raised:  # torch raises whatever the user's operators lead it to
             raise _cannot_follow(network, raised, running.names[-1] if running.names else "") from raised

@@ -4,48 +4,69 @@ and why, and how long it takes."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from attrs import frozen
 
 from netwright.ports.bisection import bisect
 from netwright.ports.differences import known_at
-from netwright.ports.original import ROOM, batch_for
+from netwright.ports.original import ROOM, Original, batch_for
 from netwright.ports.parity import Agreement, first_to_diverge
 from netwright.ports.reasons import pictures_of, reason_of
 from netwright.ports.workshop import Workshop
 from netwright.ports.yard import Failed, Yard
-from netwright.values import Divergence, Latency
+from netwright.values import Divergence, Latency, Precision
 
 FUSED = 3  # layers that a converter takes into the one before them at most: a norm, a sum, an activation
 
 
-class Proof:
-    """What is proved of one port of a yard's network; its workshop has the port open."""
+@frozen
+class Harm:
+    """What a port does to answers: the root mean square of what they differ by over that of the original's,
+    the share whose decision changes, the task's metric afterwards."""
 
-    def __init__(self, yard: Yard, workshop: Workshop, reopen: Callable[[], tuple[str, ...]]) -> None:
-        self._yard, self._workshop, self._reopen = yard, workshop, reopen
+    error: float
+    decision_changes: float | None
+    metric: float | None
+
+
+def reading_error(
+    original: Original, referee: Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
+) -> float:
+    """How far a network that was read lies from its file run by its own technology: the largest difference
+    over the largest value, of all outputs."""
+    worst = 0.0
+    count = original.count
+    wanted = referee(original.flat(0, count))
+    for one, other in zip(wanted, original.outputs(0, count), strict=False):
+        agreement = Agreement(1e-4)
+        agreement.add(np.asarray(one), other.numpy())
+        worst = max(worst, agreement.relative_error)
+    return worst
+
+
+class Proof:
+    """What is proved of one port of a yard's network, which its workshop opens."""
+
+    def __init__(
+        self, yard: Yard, workshop: Workshop, files: tuple[Path, ...], precision: Precision = "float32"
+    ) -> None:
+        self._yard, self._workshop, self._files = yard, workshop, files
         self._target = workshop.target
         self._program = yard.program(workshop.target)
-        self._tolerance = yard.tolerance(self._program)
-        self.taps = reopen()
+        self._tolerance = yard.tolerance(self._program, precision)
+        self.taps = self._reopen()
+
+    def _reopen(self) -> tuple[str, ...]:
+        return self._workshop.open(self._files, self._program.about())
 
     def outputs(self) -> dict[str, Any]:
         """The outputs over all inputs, the decisions that change, and the task's metric before and after."""
-        yard, program = self._yard, self._program
-        agreements = [Agreement(self._tolerance) for _ in program.outputs]
-        before: list[torch.Tensor] = []
-        after: list[np.ndarray] = []
-        for start, stop in self._batches(yard.count, 64):
-            wanted = [t.cpu() for t in yard.original.outputs(start, stop, self._fixed())]
-            given, _ = self._run(start, stop)
-            for agreement, one, other in zip(agreements, wanted, given, strict=False):
-                agreement.add(one.numpy(), other)
-            before.append(wanted[program.answer])
-            after.append(given[program.answer])
+        agreements, changed, metric_before, metric_after = self._compared(self._yard.count)
         worst = max(agreements, key=lambda a: a.relative_error)
-        changed, metric_before, metric_after = self._judged(before, after)
         return {
             "status": "parity" if all(agreement.within for agreement in agreements) else "differs",
             "max_error": worst.max_error,
@@ -54,8 +75,28 @@ class Proof:
             "decision_changes": changed,
             "metric_before": metric_before,
             "metric_after": metric_after,
-            "inputs": yard.count,
+            "inputs": self._yard.count,
         }
+
+    def harm(self, count: int) -> Harm:
+        """What the port does to the answers of `count` inputs."""
+        agreements, changed, _, metric = self._compared(count)
+        return Harm(agreements[self._program.answer].distance, changed, metric)
+
+    def _compared(self, count: int) -> tuple[list[Agreement], float | None, float | None, float | None]:
+        """The agreement of every output, the share of decisions that change, the metric of both."""
+        yard, program = self._yard, self._program
+        agreements = [Agreement(self._tolerance) for _ in program.outputs]
+        before: list[torch.Tensor] = []
+        after: list[np.ndarray] = []
+        for start, stop in self._batches(count, 64):
+            wanted = [t.cpu() for t in yard.original.outputs(start, stop, self._fixed())]
+            given, _ = self._run(start, stop)
+            for agreement, one, other in zip(agreements, wanted, given, strict=False):
+                agreement.add(one.numpy(), other)
+            before.append(wanted[program.answer])
+            after.append(given[program.answer])
+        return agreements, *self._judged(before, after)
 
     def _judged(
         self, before: list[torch.Tensor], after: list[np.ndarray]
@@ -221,25 +262,45 @@ class Proof:
         )
 
     def timed(self) -> dict[str, Any]:
-        """Latency at the batch sizes that were asked for and the port can take, after it was opened anew, and
-        the most memory that this took above what its process held before."""
+        """Latency at the batch sizes that were asked for, or at the only one that the port takes, after it
+        was opened anew; and the memory that it takes."""
         target, settings = self._target, self._yard.settings
-        before = self._workshop.peak("reset")
         self._reopen()
-        latencies: list[Latency] = []
         only = None if target.batch == "any" and self._program.any_batch else self._yard.batch(target, 1)
-        for batch in settings.batches:
-            if (only is not None and batch != only) or batch > self._yard.original.count:
-                continue
-            seconds = self._workshop.time(self._yard.original.flat(0, batch), settings.runs)
+        latencies: list[Latency] = []
+        for batch in settings.timed if only is None else (only,):
+            seconds = self._workshop.time(self._inputs(batch), settings.runs)
             median, p95 = float(np.median(seconds)), float(np.quantile(seconds, 0.95))
             latencies.append(Latency(median, p95, batch, self._workshop.threads, len(seconds)))
-        after = self._workshop.peak()
+        untimed = [str(batch) for batch in settings.batches if only not in (None, batch)]
+        said = f"it takes {only} at a time, so it is not timed at batch {', '.join(untimed)}"
         return {
             "latencies": tuple(latencies),
-            "latency": latencies[0] if latencies else None,
-            "peak_memory": after - before if after is not None and before is not None else None,
+            "latency": latencies[0],
+            "peak_memory": self._memory(),
+            "notes": (said,) if untimed else (),
         }
+
+    def _memory(self) -> int | None:
+        """What a process takes at most that opens the port and runs one batch, above one that has only
+        imported the same modules of the technology; both are fresh. `None` where that cannot be known."""
+        log = self._yard.scratch / "memory.log"
+        batch = self._inputs(self._fixed() or 1)
+        try:
+            with self._yard.workshop(self._target, log) as fresh:
+                modules, peak = fresh.footprint(self._files, self._program.about(), batch)
+            with self._yard.workshop(self._target, log) as plain:
+                before = plain.imported(modules)
+        except Failed:
+            return None
+        return None if peak is None or before is None else max(0, peak - before)
+
+    def _inputs(self, batch: int) -> list[np.ndarray]:
+        """`batch` inputs, from the first again where there are not as many."""
+        original = self._yard.original
+        rows = np.arange(batch) % original.count
+        arrays = original.flat(0, min(batch, original.count))
+        return [a[rows] if a.ndim and batch > len(a) == original.count else a for a in arrays]
 
     def _batches(self, count: int, most: int) -> Iterator[tuple[int, int]]:
         size = self._yard.batch(self._target, min(most, batch_for(self._yard.whole, most)))

@@ -41,6 +41,46 @@ class Source:
         return example_inputs(self.program)
 
 
+@frozen(eq=False)
+class Quantising:
+    """What is made of a port in 32 bits: 8-bit integers after training, the ranges of all values taken from
+    what the network gives for the inputs in `calibration`.
+
+    `files` are the port's, `program` what they are of, `to` the file to write, `folder` keeps what may be
+    used again. `batch` is how many inputs the files take at a time, `None` where that is free. Only the
+    layers `only` are quantised, where they are named, and never those of `left`.
+    """
+
+    files: tuple[Path, ...]
+    program: Program
+    to: Path
+    folder: Path
+    calibration: Path
+    batch: int | None
+    most: int | None = None
+    only: tuple[str, ...] | None = None
+    left: tuple[str, ...] = ()
+
+    def batches(self, most: int) -> list[list[np.ndarray]]:
+        """The inputs, (B, …) each, in the order of the program's; `most` at a time where that is free."""
+        with np.load(self.calibration, allow_pickle=False) as saved:
+            arrays = [saved[name] for name in saved.files]
+        count = max((len(a) for a in arrays if a.ndim), default=1)
+        size, count = self.batch or most, min(count, self.most or count)
+        whole = range(0, max(1, count - count % size if self.batch else count), size)
+        return [[_filled(a[i : i + size], self.batch) if a.ndim else a for a in arrays] for i in whole]
+
+    def wants(self, layer: str | None) -> bool:
+        """Whether what belongs to a layer is quantised."""
+        return layer not in self.left and (self.only is None or layer in self.only)
+
+
+def _filled(array: np.ndarray, size: int | None) -> np.ndarray:
+    """A batch of a fixed size, its last input repeated where there are too few."""
+    missing = (size or len(array)) - len(array)
+    return np.concatenate([array, np.repeat(array[-1:], missing, 0)]) if missing > 0 else array
+
+
 class Running(Protocol):
     """A ported network that is ready to run. `taps` are the layers whose results can be read."""
 

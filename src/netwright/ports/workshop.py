@@ -14,17 +14,18 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from netwright.catalogue import Target
 from netwright.ports.program import Program
-from netwright.ports.running import Arrays, Running, Source, Unsupported, cores
+from netwright.ports.running import Arrays, Quantising, Running, Source, Unsupported, cores
 from netwright.values import Limit, UserError
 
 LONGEST = 600.0  # seconds that a converter may take for one network
@@ -64,6 +65,10 @@ class Workshop:
         """What the technology itself says it cannot take of the program saved at `program`."""
         return self._ask("limits", about, program, onnx, kept)
 
+    def quantise(self, asked: Quantising) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+        """Make a port of 8-bit integers: its files, and its layers that are."""
+        return self._ask("quantise", asked)
+
     def open(self, files: tuple[Path, ...], about: Program) -> tuple[str, ...]:
         """Make a port ready to run; the layers whose results can be read."""
         return self._ask("open", files, about)
@@ -77,9 +82,16 @@ class Workshop:
         """Seconds of `runs` runs, after three that are not counted."""
         return self._ask("time", list(inputs), runs)
 
-    def peak(self, what: Literal["reset", "read"] = "read") -> int | None:
-        """Bytes of memory the process held at most since the last reset; `None` where that is not known."""
-        return self._ask("peak", what)
+    def footprint(
+        self, files: tuple[Path, ...], about: Program, inputs: Sequence[np.ndarray]
+    ) -> tuple[tuple[str, ...], int | None]:
+        """Open a port and run it once: the modules of the technology that this took, and the bytes of memory
+        that the process has held at most; `None` where that cannot be known."""
+        return self._ask("footprint", files, about, list(inputs))
+
+    def imported(self, modules: tuple[str, ...]) -> int | None:
+        """The bytes of memory that the process has held at most once it has imported these modules."""
+        return self._ask("imported", modules)
 
     def close(self) -> None:
         if self._process is None:
@@ -117,11 +129,13 @@ class Workshop:
         if _START == "forkserver":
             context.set_forkserver_preload(["netwright.ports.workshop"])
         self._pipe, theirs = context.Pipe()
-        module = self.target.function.__module__
+        made = self.target.function
+        module = made.__module__, made.__code__.co_filename
         self._process = context.Process(
             target=_work, args=(theirs, module, self.target.id, str(self.log), self.threads), daemon=True
         )
-        self._process.start()
+        with _without_the_script():
+            self._process.start()
         theirs.close()
 
     def _ended(self) -> str:
@@ -140,10 +154,23 @@ class Workshop:
         self._process = None
 
 
+@contextlib.contextmanager
+def _without_the_script() -> Generator[None, None, None]:
+    """Keep a process that starts meanwhile from running the user's script again, as multiprocessing does for
+    what it may need of it: a script that ports would port in each of its own processes."""
+    script = vars(sys.modules["__main__"])
+    held = {name: script.get(name) for name in ("__file__", "__spec__")}
+    script.update(dict.fromkeys(held))
+    try:
+        yield
+    finally:
+        script.update(held)
+
+
 _START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
-def _work(pipe: Any, module: str, id: str, log: str, threads: int) -> None:
+def _work(pipe: Any, module: tuple[str, str], id: str, log: str, threads: int) -> None:
     """The process of one technology: answers what it is asked until it is asked nothing."""
     import warnings
 
@@ -159,7 +186,7 @@ def _work(pipe: Any, module: str, id: str, log: str, threads: int) -> None:
     if hasattr(os, "sched_setaffinity"):  # every runtime counts the cores that it may use
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     torch.set_num_threads(threads)
-    found = entries_of(importlib.import_module(module))
+    found = entries_of(_module(*module))
     target = next(entry for entry in found if isinstance(entry, Target) and entry.id == id)
     bench = _Bench(target)
     while (asked := _received(pipe)) is not None:
@@ -186,6 +213,15 @@ def _send_arrays(pipe: Any, answer: Any) -> None:
 def _with_arrays(pipe: Any) -> Any:
     message, count = pipe.recv_bytes(), pipe.recv()
     return pickle.loads(message, buffers=[pipe.recv_bytes() for _ in range(count)])
+
+
+def _module(name: str, file: str) -> Any:
+    """The module that declares a target: an installed one, or a file of the user's."""
+    if importlib.util.find_spec(name.partition(".")[0]) is None:
+        from netwright.recipe.loading import import_source
+
+        return import_source(file)
+    return importlib.import_module(name)
 
 
 def _received(pipe: Any) -> Any:
@@ -225,6 +261,12 @@ class _Bench:
             return ()
         return tuple(self._target.limits(Source(about.loaded(program), program.parent, onnx, kept)))
 
+    def quantise(self, asked: Quantising) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+        assert self._target.quantise is not None
+        asked.folder.mkdir(parents=True, exist_ok=True)
+        files, layers = self._target.quantise(asked)
+        return tuple(Path(file) for file in files), tuple(layers)
+
     def open(self, files: tuple[Path, ...], about: Program) -> tuple[str, ...]:
         self._running = None
         assert self._target.open is not None
@@ -247,14 +289,25 @@ class _Bench:
             seconds.append(time.perf_counter() - began)
         return seconds[3:]
 
-    def peak(self, what: str) -> int | None:
-        status = Path("/proc/self/status")
-        if not status.exists():
-            return None
-        if what == "reset":
-            Path("/proc/self/clear_refs").write_text("5")
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
+    def footprint(
+        self, files: tuple[Path, ...], about: Program, inputs: list[np.ndarray]
+    ) -> tuple[tuple[str, ...], int | None]:
+        self.open(files, about)
+        self.run(inputs, ())
+        return tuple(name for name in self._target.needs if name in sys.modules), _most_memory()
+
+    def imported(self, modules: tuple[str, ...]) -> int | None:
+        for name in modules:
+            importlib.import_module(name)
+        return _most_memory()
+
+
+def _most_memory() -> int | None:
+    """The bytes of memory that this process has held at most, where the system says."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    line = next((line for line in lines if line.startswith("VmHWM")), None)
+    return None if line is None else int(line.split()[1]) * 1024
 
 
 def here(target: Target) -> str | None:

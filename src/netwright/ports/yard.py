@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from netwright.ports.program import Program
 from netwright.ports.rewriting import rewritten
 from netwright.ports.running import Unsupported
 from netwright.ports.workshop import Died, Workshop
-from netwright.values import UserError
+from netwright.values import DeviceBudget, Precision, UserError
 
 Failed = (Unsupported, UserError, Died)
 KEPT = 128  # inputs that go along to a port that calibrates, or that proves itself elsewhere
@@ -29,7 +31,8 @@ KEPT = 128  # inputs that go along to a port that calibrates, or that proves its
 class Settings:
     """How thoroughly ports are proved: on how many `inputs` outputs are compared and on how many of them
     (`followed`) every layer; `batches` are the batch sizes that are timed, `runs` times each, with `threads`
-    or as many as there are cores. `tolerance` replaces that of the network's precision."""
+    or as many as there are cores. `tolerance` replaces that of the precision; `precision` is that of the
+    ports, and `budget` what they may weigh and take on a device."""
 
     inputs: int = 300
     followed: int = 16
@@ -37,6 +40,14 @@ class Settings:
     batches: tuple[int, ...] = (1,)
     threads: int | None = None
     tolerance: float | None = None
+    precision: Precision = "float32"
+    budget: DeviceBudget | None = None
+
+    @property
+    def timed(self) -> tuple[int, ...]:
+        """The batch sizes that are timed: those asked for, and one input where a device has a limit of it."""
+        one = (1,) if self.budget is not None and self.budget.seconds and 1 not in self.batches else ()
+        return (*self.batches, *one)
 
 
 @attrs.define(eq=False)
@@ -47,6 +58,7 @@ class Yard:
     folder: Path
     settings: Settings
     maker: Target | None
+    clock: Callable[[], float] = time.perf_counter
     _programs: dict[str, Program] = field(factory=dict)
     _rewritten: dict[str, dict[str, str]] = field(factory=dict)
     _scratch: Any = None
@@ -108,10 +120,13 @@ class Yard:
             return self.original.example
         return batch_for(self.program(target), most)
 
-    def tolerance(self, program: Program) -> float:
-        """What a port of this program may differ by: the setting, or what its weights' precision allows."""
+    def tolerance(self, program: Program, precision: Precision = "float32") -> float:
+        """What a port of this program may differ by: the setting, or what its precision allows, which is the
+        weights' own unless it is quantised."""
         if self.settings.tolerance is not None:
             return self.settings.tolerance
+        if precision == "int8":
+            return TOLERANCES["int8"]
         kinds = {str(t.dtype).partition(".")[2] for t in program.exported.state_dict.values()}
         return max((TOLERANCES[kind] for kind in kinds if kind in TOLERANCES), default=TOLERANCES["float32"])
 
@@ -141,6 +156,13 @@ class Yard:
     def _more(self, workshop: Workshop, program: Program) -> tuple[Path | None, Path | None]:
         onnx = self.as_onnx(program) if workshop.target.source == "onnx" else None
         return onnx, self._inputs() if program.inputs == self.whole.inputs else None
+
+    def calibration(self) -> Path:
+        """The inputs that ranges are taken from, in a file, in the order of the program's inputs."""
+        file = self.scratch / "calibration.npz"
+        if not file.exists():
+            np.savez(file, *self.original.calibration(KEPT), allow_pickle=False)
+        return file
 
     def _inputs(self) -> Path:
         """The user's inputs in a file, by the names of the program's inputs."""

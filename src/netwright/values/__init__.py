@@ -36,6 +36,7 @@ from netwright.values.atlas_looks import (
 )
 from netwright.values.budget import Budget, Plan, duration
 from netwright.values.comparison import Comparison, Pair, compared
+from netwright.values.device import AsInt8, Budgeted, DeviceBudget, Heavy
 from netwright.values.edit import Edit
 from netwright.values.errors import JournalError, NetwrightError, UserCodeError, UserError
 from netwright.values.events import (
@@ -70,12 +71,15 @@ from netwright.values.layers import Cost, LayerLine, ModuleLine, cost
 from netwright.values.place import Attribute, Place
 from netwright.values.port import (
     Divergence,
+    KeptFloat,
     Latency,
     LayerParity,
     Limit,
     Picture,
     Port,
     Ports,
+    Precision,
+    Suffering,
     TargetPort,
 )
 from netwright.values.results import (
@@ -96,6 +100,7 @@ from netwright.values.verdict import Verdict, Word
 from netwright.values.where import Where, sorted_by
 
 __all__ = [
+    "AsInt8",
     "Atlas",
     "AtlasInputs",
     "AtlasPattern",
@@ -104,6 +109,7 @@ __all__ = [
     "AttributesResult",
     "BaselineScored",
     "Budget",
+    "Budgeted",
     "Change",
     "CheckSkipped",
     "ColumnMeasured",
@@ -113,6 +119,7 @@ __all__ = [
     "Curve",
     "Detail",
     "DetailKind",
+    "DeviceBudget",
     "DiagnoseResult",
     "Difference",
     "Divergence",
@@ -123,12 +130,14 @@ __all__ = [
     "FindingMade",
     "Floats",
     "Grid",
+    "Heavy",
     "IdeaScreened",
     "ImproveResult",
     "InputDetails",
     "InputLook",
     "InputMap",
     "JournalError",
+    "KeptFloat",
     "Latency",
     "LayerLine",
     "LayerLook",
@@ -151,6 +160,7 @@ __all__ = [
     "PlanMade",
     "Port",
     "Ports",
+    "Precision",
     "ProbeResult",
     "RoundEnded",
     "Row",
@@ -164,6 +174,7 @@ __all__ = [
     "StageStarted",
     "StateChanged",
     "Status",
+    "Suffering",
     "TargetEnded",
     "TargetPort",
     "TargetStarted",

@@ -217,8 +217,8 @@ class StateChanged:
 
 @frozen
 class TargetStarted:
-    """A port to a technology begins; `stage` is what is done: `plan`, `build`, `outputs`, `layers`,
-    `time`."""
+    """A port to a technology begins; `stage` is what is done: `plan`, `build`, `quantise`, `outputs`,
+    `layers`, `time`, `suffering`."""
 
     target: str
     stage: str = "build"

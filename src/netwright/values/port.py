@@ -6,7 +6,10 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from netwright.values.device import Budgeted
+
 PortStatus = Literal["parity", "differs", "built", "unsupported", "absent", "planned"]
+Precision = Literal["float32", "int8"]
 LimitKind = Literal["refused", "approximated", "changes meaning", "rewritten"]
 
 
@@ -85,11 +88,48 @@ class Latency:
 
 
 @frozen
+class Suffering:
+    """What quantising some layers, most often one, does by itself: all others stay in 32 bits.
+
+    `error` is what the outputs differ by, as root mean square over that of the original's; `share` (0…1) is
+    its square over the sum of those of all layers. `measured` says on how many inputs.
+    """
+
+    layers: tuple[str, ...]
+    kind: str
+    file: str | None
+    line: int | None
+    share: float
+    error: float
+    decision_changes: float | None = None
+    metric: float | None = None
+    measured: str = ""
+
+
+@frozen
+class KeptFloat:
+    """The port quantised but for `layers`, which stay in 32 bits, over all inputs; `size` is in bytes."""
+
+    layers: tuple[str, ...]
+    error: float
+    decision_changes: float | None
+    metric: float | None
+    size: int
+    files: tuple[str, ...]
+
+
+@frozen
 class TargetPort:
     """A network in one technology: `parity` within the tolerance, `differs` beyond it, `built` but not run,
     as nothing here runs it, `unsupported` where it could not be made, `absent` where the technology is not
     installed, `planned` where a plan meets nothing that it refuses. What was not measured is `None`; `reason`
-    says in words why. Sizes are in bytes."""
+    says in words why. Sizes are in bytes; `size_before` is that of the files
+    in 32 bits that were quantised.
+
+    Of `int8` every number is rounded to one of 256, so `parity` says little and `differs` need not matter:
+    there the decisions and the metric are what counts, and `suffering` has the layers that cost them, the
+    worst first.
+    """
 
     target: str
     title: str
@@ -107,11 +147,15 @@ class TargetPort:
     layers: tuple[LayerParity, ...] = ()
     layers_of: int = 0
     size: int | None = None
+    size_before: int | None = None
     peak_memory: int | None = None
     latency: Latency | None = None
     latencies: tuple[Latency, ...] = ()
     limits: tuple[Limit, ...] = ()
     files: tuple[str, ...] = ()
+    suffering: tuple[Suffering, ...] = ()
+    kept_float: KeptFloat | None = None
+    budget: Budgeted | None = None
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
 

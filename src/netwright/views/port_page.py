@@ -10,6 +10,7 @@ from markupsafe import Markup
 from netwright.values import LayerParity, Picture, Port, Ports, TargetPort
 from netwright.views import words
 from netwright.views.colour import diverging
+from netwright.views.port_devices import device_said
 from netwright.views.report import render
 
 _SIDE = 9  # pixels of a picture's cell
@@ -39,6 +40,7 @@ def port_html(result: Ports) -> str:
         tones=TONES,
         layers=[_layer_rows(network) for network in result.networks],
         picture=picture,
+        said=device_said,
         score=_score,
     )
 

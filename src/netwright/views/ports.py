@@ -10,6 +10,7 @@ from rich.text import Text
 from netwright.values import Limit, Port, Ports, TargetPort
 from netwright.views import words
 from netwright.views.layout import blank, bullet, columns, group, indented, joined, row, text
+from netwright.views.port_devices import device_lines
 
 COLOURS = {
     "parity": "green", "differs": "red", "built": "cyan", "unsupported": "yellow", "absent": "bright_black",
@@ -45,7 +46,9 @@ def cell(port: TargetPort | None) -> Text:
 
 def _network(network: Port) -> RenderableType:
     about = f"{network.parameters:,} parameters, {network.layers} layers"
-    head = row(network.network, joined([(about, ""), (network.run, "dim")], gap=" · "))
+    body = joined([(about, ""), (network.run, "dim")], gap=" · ")
+    short = len(network.network) < 10
+    head = row(network.network, body) if short else group(text(network.network, "bold"), row("", body))
     planned = all(port.status in ("planned", "absent", "unsupported") for port in network.targets)
     table = (
         None
@@ -90,6 +93,7 @@ def _details(port: TargetPort, planned: bool) -> Iterator[RenderableType]:
         error = f", error {words.exponent(first.relative_error)}" if first.relative_error is not None else ""
         lines.append(joined([(f"first differs at {first.layer}{error}", ""), (where, "dim")]))
         lines.append(indented(text(first.likely)))
+    lines += device_lines(port)
     shown = port.limits[:_LIMITS]
     lines += [limit_line(limit) for limit in shown]
     if len(port.limits) > len(shown):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netwright.catalogue import target
+from netwright.ports.onnx.quantise import quantise
 
 if TYPE_CHECKING:
     from netwright.ports.program import Program
@@ -32,16 +33,20 @@ class Session:
         model = onnx.load(self._file, load_external_data=False)
         made = {value for node in model.graph.node for value in node.output}
         self.taps = tuple(layer.name for layer in about.layers if layer.name in made)
+        # Where 8-bit integers are, a value is what they stand for: an activation may be their clipping alone.
+        integers = {name: f"{name}_DequantizeLinear_Output" for name in self.taps}
+        self._read = {name: value for name, value in integers.items() if value in made}
         self._inputs = [value.name for value in model.graph.input]
         self._outputs = [value.name for value in model.graph.output]
         self._sessions: dict[tuple[str, ...], Any] = {}
 
     def run(self, inputs: Sequence[np.ndarray], taps: Sequence[str]) -> tuple[Arrays, dict[str, np.ndarray]]:
-        session = self._session(tuple(t for t in taps if t not in self._outputs))
+        values = {tap: self._read.get(tap, tap) for tap in taps}
+        session = self._session(tuple(v for v in values.values() if v not in self._outputs))
         fed = dict(zip(self._inputs, inputs, strict=False))
         results = session.run(None, fed)
         found = dict(zip((value.name for value in session.get_outputs()), results, strict=True))
-        return [found[name] for name in self._outputs], {name: found[name] for name in taps}
+        return [found[name] for name in self._outputs], {tap: found[value] for tap, value in values.items()}
 
     def _session(self, taps: tuple[str, ...]) -> Any:
         if taps not in self._sessions:
@@ -56,6 +61,8 @@ def session_of(file: Path, taps: Sequence[str] = ()) -> Any:
     onnxruntime: Any = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # Without integer dot products (VNNI) a CPU adds pairs of products in 16 bits, which overflow.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     if not taps:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     added = onnx.ModelProto(graph=onnx.GraphProto(output=[onnx.ValueInfoProto(name=name) for name in taps]))
@@ -75,6 +82,7 @@ def session_of(file: Path, taps: Sequence[str] = ()) -> Any:
     needs=("onnx", "onnxscript", "onnxruntime"),
     taps="free",
     open=Session,
+    quantise=quantise,
 )
 def onnx(source: Source) -> Path:
     """The network as one ONNX file, weights inside unless they are too large for it."""

@@ -1,0 +1,238 @@
+"""Each known difference between the technologies is shown by a test of its name; Caffe's are in its
+folder."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from netwright.catalogue import Catalogue
+from netwright.ports import Program
+from netwright.ports.differences import DIFFERENCES, differences, known_at, met_by
+from netwright.ports.running import Source
+from ports.networks import images, needs, small
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # converters warn of their own doings
+TARGETS = Catalogue.collect().targets
+
+
+def made(id: str, network: nn.Module, inputs: torch.Tensor, folder: Path) -> tuple[Any, Program]:
+    """A port that is ready to run, in this process."""
+    target = TARGETS[id]
+    one = target.batch == "one"
+    program = Program.of(network.eval(), (inputs[:1] if one else inputs,), free_batch=not one)
+    onnx = None
+    if target.source == "onnx":
+        (folder / "onnx").mkdir(exist_ok=True)
+        onnx = TARGETS["onnx"].function(Source(program, folder / "onnx"))
+    files = target.function(Source(program, folder, onnx))
+    files = files if isinstance(files, tuple) else (files,)
+    assert target.open is not None
+    return target.open(files, program.about()), program
+
+
+def error(given: np.ndarray, wanted: torch.Tensor) -> float:
+    wanted = wanted.detach()
+    return float(np.abs(given - wanted.numpy()).max() / wanted.abs().max())
+
+
+def test_every_difference_is_shown_by_a_test_of_its_name():
+    shown = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
+    missing = {d.id for d in DIFFERENCES if not any(n.startswith(d.id.replace("-", "_")) for n in shown)}
+    assert missing == set()
+
+
+def test_ids_are_used_once_and_every_difference_has_a_remedy_and_a_source():
+    ids = [difference.id for difference in differences()]
+    assert len(ids) == len(set(ids))
+    assert all(d.what and d.remedy and d.source and set(d.targets) <= set(TARGETS) for d in differences())
+
+
+@needs("openvino", "onnx", "onnxscript")
+def test_openvino_half_weights_differ_and_the_ports_do_not(tmp_path):
+    import openvino
+
+    network, x = small(), images()
+    running, _ = made("openvino", network, x, tmp_path)
+    assert error(running.run([x.numpy()], [])[0][0], network(x)) < 1e-5
+    model = openvino.Core().read_model(tmp_path / "network.xml")
+    openvino.save_model(model, tmp_path / "half.xml")  # as OpenVINO does unless told otherwise
+    half = openvino.Core().compile_model(tmp_path / "half.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    assert error(half([x.numpy()])[0], network(x)) > 1e-4
+
+
+@needs("ncnn", "pnnx")
+def test_ncnn_half_weights_differ_and_the_ports_do_not(tmp_path):
+    import subprocess
+
+    import pnnx
+
+    from netwright.ports.ncnn import Net
+
+    network, x = small(), images()
+    running, program = made("ncnn", network, x, tmp_path)
+    assert error(running.run([x[:1].numpy()], [])[0][0], network(x[:1])) < 1e-5
+    torch.jit.save(traced(network, x[:1]), str(tmp_path / "half.pt"))
+    command = [pnnx.EXEC_PATH, "half.pt", "inputshape=[1,1,8,8]f32"]  # as pnnx does unless told otherwise
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    half = Net((tmp_path / "half.ncnn.param", tmp_path / "half.ncnn.bin"), program.about())
+    assert error(half.run([x[:1].numpy()], [])[0][0], network(x[:1])) > 1e-4
+
+
+def traced(network: nn.Module, *inputs: torch.Tensor) -> Any:
+    import warnings
+
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.trace(network, inputs, check_trace=False)
+
+
+@needs("ncnn", "pnnx")
+@pytest.mark.parametrize(("rounds_up", "differs"), [(True, True), (False, False)])
+def test_ncnn_average_rounded_up_counts_what_lies_beyond_the_border(rounds_up, differs, tmp_path):
+    network, x = nn.Sequential(nn.AvgPool2d(3, 2, ceil_mode=rounds_up)), torch.rand(2, 3, 8, 8)
+    running, program = made("ncnn", network, x, tmp_path)
+    assert (error(running.run([x[:1].numpy()], [])[0][0], network(x[:1])) > 0.1) == differs
+    assert [limit.difference for limit in met_by(program, "ncnn")] == ["ncnn-average-rounded-up"] * differs
+
+
+@needs("MNN", "onnx", "onnxscript")
+def test_half_precision_is_refused_and_told_before(tmp_path):
+    from netwright.ports.running import Unsupported
+
+    network, x = small().half(), images().half()
+    running, program = made("mnn", network, x, tmp_path)
+    with pytest.raises(Unsupported, match="float16"):
+        running.run([x[:1].numpy()], [])
+    assert "half-precision" in [limit.difference for limit in met_by(program, "mnn")]
+    assert "half-precision" not in [
+        limit.difference for limit in met_by(Program.of(small(), (images(),)), "mnn")
+    ]
+
+
+@needs("ncnn", "pnnx")
+def test_ncnn_one_input_of_a_batch_is_computed(tmp_path):
+    running, _ = made("ncnn", small(), images(), tmp_path)
+    assert running.run([images().numpy()], [])[0][0].shape == (1, 10)
+
+
+@needs("MNN", "onnx", "onnxscript")
+def test_mnn_winograd_leaves_larger_errors_than_the_hint_allows(tmp_path):
+    import MNN.expr as expressions
+    import MNN.nn as modules
+
+    torch.manual_seed(0)
+    network, x = nn.Sequential(nn.Conv2d(3, 24, 5, padding=2)), torch.randn(1, 3, 32, 32)
+    running, program = made("mnn", network, x, tmp_path)
+    ours = error(running.run([x.numpy()], [])[0][0], network(x))
+    plain = modules.load_module_from_file(str(tmp_path / "network.mnn"), list(program.inputs), ["0"])
+    given = expressions.const(x.numpy(), list(x.shape), expressions.NCHW, expressions.float)
+    read = np.array(expressions.convert(plain.forward([given])[0], expressions.NCHW).read())
+    assert ours < 1e-6 < 20 * ours < error(read, network(x))
+    assert [limit.difference for limit in met_by(program, "mnn")] == ["mnn-winograd"]
+
+
+@needs("MNN", "onnx", "onnxscript")
+def test_mnn_several_inputs_are_given_one_at_a_time():
+    assert TARGETS["mnn"].batch == "one"
+
+
+@needs("MNN")
+def test_mnn_installs_packages_by_its_command_and_the_port_does_not_call_it():
+    from netwright.ports import mnn
+
+    log = importlib.util.find_spec("MNN.tools.utils.log")
+    assert log is not None and "pip" in Path(str(log.origin)).read_text()
+    assert "MNN.tools" not in Path(mnn.__file__).read_text()
+    assert "MNN.tools.utils.log" not in sys.modules
+
+
+@needs("litert_torch", "ai_edge_litert")
+def test_litert_channels_last_inside_and_first_outside(tmp_path):
+    running, _ = made("litert", small(), images(), tmp_path)
+    shapes = {tuple(int(n) for n in d["shape"]) for d in running._native.get_tensor_details()}
+    assert (1, 6, 6, 6) in shapes or (1, 3, 3, 6) in shapes
+    _, read = running.run([images(1).numpy()], ["pool"])
+    assert read["pool"].shape == (1, 6, 3, 3)
+
+
+class Words(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(20, 4), nn.Linear(4, 2)
+
+    def forward(self, words: torch.Tensor) -> torch.Tensor:
+        return self.head(self.embedding(words).mean(1))
+
+
+@needs("litert_torch", "ai_edge_litert")
+def test_litert_32_bit_integers_are_what_an_integer_input_takes(tmp_path):
+    words = torch.randint(0, 20, (2, 5))
+    running, _ = made("litert", Words(), words, tmp_path)
+    assert [kind for _, kind in running._signature[0]] == [np.int32]
+    assert running.run([words[:1].numpy()], [])[0][0].shape == (1, 2)
+
+
+@needs("executorch")
+def test_one_input_at_a_time_is_what_a_file_of_fixed_shapes_takes(tmp_path):
+    running, _ = made("executorch", small(), images(), tmp_path)
+    with pytest.raises(RuntimeError):
+        running.run([images(3).numpy()], [])
+
+
+@needs("executorch")
+def test_local_response_norm_is_refused_unless_it_is_rewritten(tmp_path):
+    network = nn.Sequential(nn.LocalResponseNorm(5))
+    with pytest.raises(RuntimeError):
+        made("executorch", network, torch.rand(2, 6, 4, 4), tmp_path)
+
+
+def test_local_response_norm_rewritten_is_the_same_function():
+    from netwright.ports.rewriting import LOCAL_RESPONSE_NORM, rewritten
+
+    for size in (3, 4, 5):
+        network = nn.Sequential(nn.LocalResponseNorm(size, alpha=0.3, beta=0.6, k=1.5))
+        changed, done = rewritten(network, (LOCAL_RESPONSE_NORM,), {"0": (None, 7, 4, 4)})
+        x = torch.randn(2, 7, 4, 4)
+        assert done == {"0": LOCAL_RESPONSE_NORM}
+        assert torch.allclose(changed(x), network(x), atol=1e-6)
+
+
+@needs("litert_torch", "ai_edge_litert", "tflite_micro")
+def test_litert_micro_average_padding_left_out_is_refused(tmp_path):
+    network, x = nn.Sequential(nn.AvgPool2d(3, 2, 1, count_include_pad=False)), torch.rand(2, 3, 6, 6)
+    with pytest.raises(RuntimeError):
+        made("litert-micro", network, x, tmp_path)
+    known = known_at(Program.of(network, (x,)), "0", "litert-micro")
+    assert known is not None and known.id == "litert-micro-average-padding"
+
+
+def test_torchscript_numbers_of_python_are_constants_of_a_plain_trace(tmp_path):
+    network, x = nn.Sequential(nn.LocalResponseNorm(3)), torch.rand(4, 5, 4, 4)
+    running, _ = made("torchscript", network, x, tmp_path)
+    assert error(running.run([x[:3].numpy()], [])[0][0], network(x[:3])) < 1e-6
+
+    class Named(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.reshape(len(x), 80)
+
+    plain = traced(Named(), x)
+    with pytest.raises(RuntimeError):
+        plain(x[:3])
+
+
+@needs("tensorrt_rtx_bindings", "tensorrt_rtx_libs")
+def test_tensorrt_tf32_is_what_the_builder_does_unless_told_otherwise():
+    from netwright.ports import tensorrt_verify as verify
+
+    trt = verify.runtime()
+    builder = trt.Builder(trt.Logger(trt.Logger.ERROR))
+    assert builder.create_builder_config().get_flag(trt.BuilderFlag.TF32)
+    assert "clear_flag(trt.BuilderFlag.TF32)" in Path(verify.__file__).read_text()
