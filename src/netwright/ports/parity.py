@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from netwright.ports.program import Layer
+from netwright.ports.layers import Layer
 from netwright.values import LayerParity
 
 # By the arithmetic of the port. 32 bits: sums in another order over some thousand terms leave about 1e-6,
