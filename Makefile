@@ -35,7 +35,7 @@ test: setup
 
 # Every network of the zoo in every technology, and real networks; make test runs what is installed without them.
 test-ports: setup-ports
-	$(PY) -m pytest tests/ports tests/app/test_porting.py --matrix
+	$(PY) -m pytest tests/ports -m matrix --matrix --dist load
 
 lint: setup
 	$(PY) -m ruff check src tests benchmarks examples docs

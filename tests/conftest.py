@@ -10,7 +10,21 @@ from torch import nn
 import netwright as nw
 
 torch.set_num_threads(1)
+
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--matrix", action="store_true", help="port the whole zoo to every technology")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--matrix"):
+        left_out = pytest.mark.skip(reason="the whole matrix is run by make test-ports")
+        for item in items:
+            if "matrix" in item.keywords:
+                item.add_marker(left_out)
 
 
 def digits_data(count=600, scale=16.0, **options):

@@ -169,7 +169,9 @@ def _ported(
             "time": proof.timed,
             "suffering": lambda: suffering(yard, quantiser, found),
         }
-        skipped = () if precision == "int8" else ("suffering",)
+        skipped: set[str] = set() if precision == "int8" else {"suffering"}
+        skipped |= {"time"} if not yard.settings.runs else set()
+        skipped |= {"layers"} if not yard.settings.followed and not differs else set()
         for stage in stages if whole else ("time",):
             if stage in skipped:
                 continue

@@ -31,7 +31,8 @@ KEPT = 128  # inputs that go along to a port that calibrates, or that proves its
 class Settings:
     """How thoroughly ports are proved: on how many `inputs` outputs are compared and on how many of them
     (`followed`) every layer; `batches` are the batch sizes that are timed, `runs` times each, with `threads`
-    or as many as there are cores. `tolerance` replaces that of the precision; `precision` is that of the
+    or as many as there are cores. Without `runs` none is timed, without `followed` no layer is read where the
+    outputs agree. `tolerance` replaces that of the precision; `precision` is that of the
     ports, and `budget` what they may weigh and take on a device."""
 
     inputs: int = 300
