@@ -7,7 +7,8 @@ import torch
 
 from netwright.catalogue import Catalogue, Target, entries_of
 from netwright.ports import Original, Settings, port
-from netwright.values import TargetEnded, TargetPort, TargetStarted, from_json, to_json
+from netwright.ports.porting import joined
+from netwright.values import Limit, TargetEnded, TargetPort, TargetStarted, from_json, to_json
 from ports import odd_targets
 from ports.networks import images, needs, small
 
@@ -100,6 +101,16 @@ def test_a_plan_makes_nothing_and_names_what_is_refused(tmp_path):
     found = next(event.port for event in events if isinstance(event, TargetEnded))
     assert [limit.layer for limit in found.limits] == ["block.act", "block.relu#1"]
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_known_and_what_was_found_of_a_layer_is_told_once():
+    known = Limit("a", None, None, "no operator", "use another", "refused", "d")
+    tried = Limit("a", None, None, "does not take it: error 7", "replace it", "refused")
+    assert joined((known,), (tried,)) == (known,)
+    vague = Limit("b", None, None, "counts otherwise", "pad", "changes meaning", "e")
+    measured = Limit("b", None, None, "differs by 0.5: counts otherwise", "pad", "changes meaning", "e")
+    assert joined((vague,), (measured,)) == (measured,)
+    assert joined((vague,), (tried,)) == (vague, tried)
 
 
 def test_a_plan_of_what_fits_says_so(tmp_path):

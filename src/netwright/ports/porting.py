@@ -93,6 +93,15 @@ def known_limits(yard: Yard, target: Target) -> tuple[Limit, ...]:
     return made + tuple(met_by(yard.program(target), target.id))
 
 
+def joined(known: tuple[Limit, ...], found: tuple[Limit, ...]) -> tuple[Limit, ...]:
+    """What is known and what was found, each layer's matter once: a refusal in the known words, which have
+    the better remedy; what differs as it was measured."""
+    told = {limit.layer for limit in known if limit.kind == "refused"}
+    measured = {(limit.layer, limit.difference) for limit in found if limit.difference is not None}
+    kept = tuple(limit for limit in known if (limit.layer, limit.difference) not in measured)
+    return kept + tuple(limit for limit in found if limit.kind != "refused" or limit.layer not in told)
+
+
 def _planned(yard: Yard, target: Target) -> Generator[Event, None, TargetPort]:
     yield TargetStarted(target.id, "plan")
     limits = known_limits(yard, target)
@@ -100,7 +109,7 @@ def _planned(yard: Yard, target: Target) -> Generator[Event, None, TargetPort]:
         try:
             said = target.limits is not None
             found = yard.limits(workshop, yard.program(target)) if said else tried(yard, workshop)
-            limits += tuple(found)
+            limits = joined(limits, tuple(found))
         except Failed as raised:
             return TargetPort(target.id, target.title, "unsupported", str(raised), limits=limits)
     refused = any(limit.kind == "refused" for limit in limits)
@@ -139,7 +148,7 @@ def _ported(
             files = yard.build(workshop, program, folder)
         except Failed as raised:
             refused = _refused(yard, workshop, raised)
-            return attrs.evolve(empty, reason=str(raised), limits=empty.limits + refused)
+            return attrs.evolve(empty, reason=str(raised), limits=joined(empty.limits, refused))
         found = _sized(attrs.evolve(empty, status="built"), files)
         quantiser = Quantiser(yard, workshop, files)
         if precision == "int8":
@@ -160,7 +169,7 @@ def _ported(
         except Failed as raised:
             refused = _refused(yard, workshop, raised)
             return attrs.evolve(
-                found, status="unsupported", reason=str(raised), limits=empty.limits + refused
+                found, status="unsupported", reason=str(raised), limits=joined(empty.limits, refused)
             )
         # Rounding to 8 bits has no first layer: every layer adds its own.
         differs = found.status == "differs" and precision == "float32"

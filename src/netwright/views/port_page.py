@@ -11,9 +11,10 @@ from netwright.values import LayerParity, Picture, Port, Ports, TargetPort
 from netwright.views import words
 from netwright.views.colour import diverging
 from netwright.views.port_devices import device_said
+from netwright.views.ports import error_of, limits_told
 from netwright.views.report import render
 
-_SIDE = 9  # pixels of a picture's cell
+_WIDE = 216  # pixels of a picture
 TONES = {
     "parity": "good", "differs": "bad", "built": "calm", "unsupported": "warn", "absent": "faint",
     "planned": "good",
@@ -42,6 +43,8 @@ def port_html(result: Ports) -> str:
         picture=picture,
         said=device_said,
         score=_score,
+        told=limits_told,
+        error_of=error_of,
     )
 
 
@@ -75,7 +78,7 @@ def _cell(layer: LayerParity | None) -> Cell:
         f"largest error {words.number(layer.max_error)}, relative {words.exponent(error)},"
         f" cosine {layer.cosine:.6f}, beyond the tolerance on {words.share(layer.beyond)} of the inputs"
     )
-    return Cell(words.exponent(error, 0) or "∞", diverging(part), title)
+    return Cell(error_of(error, 0) or "∞", diverging(part), title)
 
 
 def picture(shown: Picture) -> Markup:
@@ -83,13 +86,14 @@ def picture(shown: Picture) -> Markup:
     rows = shown.rows
     finite = [abs(v) for row in rows for v in row if math.isfinite(v)]
     most = max(finite, default=0.0) or 1.0
+    side = max(6, min(24, _WIDE // max(len(rows), max(map(len, rows), default=1))))
     cells = "".join(
-        f'<rect x="{x * _SIDE}" y="{y * _SIDE}" width="{_SIDE}" height="{_SIDE}"'
+        f'<rect x="{x * side}" y="{y * side}" width="{side}" height="{side}"'
         f' fill="{_colour(value / most)}"><title>{value:.4g}</title></rect>'
         for y, row in enumerate(rows)
         for x, value in enumerate(row)
     )
-    width, height = max(map(len, rows), default=1) * _SIDE, max(1, len(rows)) * _SIDE
+    width, height = max(map(len, rows), default=1) * side, max(1, len(rows)) * side
     return Markup(  # numbers and colours of our own only
         f'<svg width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img"'
         f' aria-label="{_of_us(shown.title)}">{cells}</svg>'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -40,7 +40,7 @@ def matrix(result: Ports) -> RenderableType:
 def cell(port: TargetPort | None) -> Text:
     if port is None:
         return text("")
-    error = words.exponent(port.relative_error) or port.status
+    error = error_of(port.relative_error) or port.status
     return text(f"{words.MARK} {error}", COLOURS[port.status])
 
 
@@ -73,7 +73,7 @@ def _line(port: TargetPort) -> list[Text]:
     return [
         text(port.target, "bold"),
         text(f"{words.MARK} {port.status}", COLOURS[port.status]),
-        text(words.exponent(port.relative_error)),
+        text(error_of(port.relative_error)),
         text(changed),
         text(score),
         text(words.size(port.size)),
@@ -94,10 +94,10 @@ def _details(port: TargetPort, planned: bool) -> Iterator[RenderableType]:
         lines.append(joined([(f"first differs at {first.layer}{error}", ""), (where, "dim")]))
         lines.append(indented(text(first.likely)))
     lines += device_lines(port)
-    shown = port.limits[:_LIMITS]
-    lines += [limit_line(limit) for limit in shown]
-    if len(port.limits) > len(shown):
-        lines.append(text(f"…{len(port.limits) - len(shown)} more in --json and --html", "dim"))
+    told = limits_told(port.limits)
+    lines += [limit_line(*one) for one in told[:_LIMITS]]
+    if len(told) > _LIMITS:
+        lines.append(text(f"…{len(told) - _LIMITS} more in --json and --html", "dim"))
     lines += [text(note, "dim") for note in port.notes]
     if lines or planned:
         status = "nothing that does not fit" if planned and not lines else port.status
@@ -105,9 +105,25 @@ def _details(port: TargetPort, planned: bool) -> Iterator[RenderableType]:
         yield bullet(COLOURS[port.status], head, *lines)
 
 
-def limit_line(limit: Limit) -> RenderableType:
+def error_of(value: float | None, places: int = 1) -> str:
+    """A relative error: `2.5e-7`, `0`; empty where it was not measured."""
+    return "0" if value == 0 else words.exponent(value, places)
+
+
+def limits_told(limits: Sequence[Limit]) -> list[tuple[Limit, int]]:
+    """The limits, those of several layers in the same words once, with how many layers more they are of."""
+    told: dict[tuple[str, str, str], tuple[Limit, int]] = {}
+    for limit in limits:
+        key = limit.kind, limit.limit, limit.remedy
+        first, more = told.get(key, (limit, -1))
+        told[key] = first, more + 1
+    return list(told.values())
+
+
+def limit_line(limit: Limit, more: int) -> RenderableType:
     where = f"{limit.file}:{limit.line}" if limit.file and limit.line else ""
-    head = joined([(limit.kind, "bold"), (limit.layer or "", ""), (where, "dim")])
+    others = f"and {words.plural(more, 'layer')} more" if more else ""
+    head = joined([(limit.kind, "bold"), (limit.layer or "", ""), (where, "dim"), (others, "")])
     return group(
         head, indented(text(limit.limit)), indented(text(f"→ {limit.remedy}")) if limit.remedy else None
     )
