@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netwright.catalogue import target
+from netwright.ports.onnx.packing import pack
 from netwright.ports.onnx.quantise import quantise
 
 if TYPE_CHECKING:
     from netwright.ports.program import Program
     from netwright.ports.running import Arrays, Source
 
+SMALL = 4_000_000  # bytes of weights; above them the file is put together without holding them twice
 LARGEST = 1_500_000_000  # bytes of weights in the file itself; a protobuf message ends at 2 GB
 
 
@@ -95,7 +98,15 @@ def onnx(source: Source) -> Path:
     made.optimize()
     _forget_traces(made.model)
     size = sum(t.numel() * t.element_size() for t in program.exported.state_dict.values())
-    made.save(str(file), external_data=size > LARGEST)
+    if size > LARGEST:
+        made.save(str(file), external_data=True)
+    elif size > SMALL:
+        with tempfile.TemporaryDirectory(dir=source.folder) as apart:
+            made.save(str(Path(apart) / "parts.onnx"), external_data=True)
+            del made
+            pack(Path(apart) / "parts.onnx", file)
+    else:
+        made.save(str(file))
     return file
 
 
