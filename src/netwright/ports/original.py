@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 from netwright.ports.program import Program
 from netwright.recipe.source import Birthplace
 
-ROOM = 64 * 1024 * 1024  # bytes of layers' results that are held at a time, of either network
+ROOM = 40 * 1024 * 1024  # bytes of layers' results that are held at a time, of either network
 
 
 @frozen(eq=False)

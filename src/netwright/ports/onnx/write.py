@@ -68,6 +68,10 @@ def session_of(file: Path, taps: Sequence[str] = ()) -> Any:
     options.add_session_config_entry("session.x64quantprecision", "1")
     if not taps:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    # Read once, not served: neither weights laid out anew nor room kept for the next run are worth their
+    # memory.
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    options.enable_cpu_mem_arena = False
     added = onnx.ModelProto(graph=onnx.GraphProto(output=[onnx.ValueInfoProto(name=name) for name in taps]))
     tapped = file.with_name(f".{file.name}")  # beside it, where its external data are
     try:
