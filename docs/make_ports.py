@@ -11,7 +11,8 @@ from pathlib import Path
 
 from netwright.app.porting import ORDER
 from netwright.catalogue import Catalogue, Target
-from netwright.ports.differences import Difference, differences
+from netwright.ports.difference import Difference
+from netwright.ports.differences import differences
 
 PAGE = Path(__file__).with_name("ports.md")
 

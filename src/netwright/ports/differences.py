@@ -6,35 +6,13 @@ diverges at such an operator names it as the likely reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from attrs import field, frozen
-
+from netwright.ports.caffe.differences import DIFFERENCES as CAFFE
+from netwright.ports.difference import Difference
 from netwright.ports.program import Layer, Program
 from netwright.values import Limit
-from netwright.values.port import LimitKind
-
-
-@frozen
-class Difference:
-    """`what` is done differently by `targets` at `operators`, with the `remedy`. `handled` says what the port
-    itself does about it; where that is nothing the difference is told before a port is made, of every layer
-    for which `when(program, layer)` holds."""
-
-    id: str
-    targets: tuple[str, ...]
-    operators: tuple[str, ...]
-    what: str
-    remedy: str
-    handled: str = ""
-    kind: LimitKind = "changes meaning"
-    source: str = ""
-    when: Callable[[Program, Layer], bool] | None = field(default=None, repr=False)
-
-    def meets(self, program: Program, layer: Layer) -> bool:
-        touched = not self.operators or layer.operator in self.operators
-        return touched and (self.when is None or self.when(program, layer))
 
 
 def _argument(program: Program, layer: Layer, position: int, otherwise: Any) -> Any:
@@ -211,8 +189,6 @@ DIFFERENCES: tuple[Difference, ...] = (
 
 def differences() -> tuple[Difference, ...]:
     """Every known difference, Caffe's among them."""
-    from netwright.ports.caffe.differences import DIFFERENCES as CAFFE
-
     return DIFFERENCES + CAFFE
 
 

@@ -4,24 +4,21 @@ read."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export.graph_signature import InputKind
 from torch.fx.node import map_arg
 
-from netwright.ports.layers import GETITEM, operator_of
+from netwright.ports.layers import GETITEM, Layer, operator_of
 from netwright.ports.names import identifier
 from netwright.values import UserError
 
-if TYPE_CHECKING:
-    from netwright.ports.program import Program
 
-
-def weights_by_node(program: Program) -> dict[str, Any]:
+def weights_by_node(exported: torch.export.ExportedProgram) -> dict[str, Any]:
     """Parameters, buffers and constants by the name of the node that stands for them."""
-    exported, held = program.exported, dict[str, Any]()
+    held: dict[str, Any] = {}
     for spec in exported.graph_signature.input_specs:
         if spec.kind is not InputKind.USER_INPUT:
             name = str(spec.target)
@@ -43,15 +40,17 @@ def signature_of(node: torch.fx.Node) -> str:
     return f"{of.target} {map_arg(of.args, written)} {map_arg(of.kwargs, written)}"
 
 
-def plain(program: Program) -> nn.Module:
-    exported = program.exported
-    held = weights_by_node(program)
-    names = {layer.node: identifier(layer.name) for layer in program.layers}
+def plain(
+    exported: torch.export.ExportedProgram, layers: Sequence[Layer], inputs: Sequence[str]
+) -> nn.Module:
+    """The program as a module whose calls lie in modules named by the layers."""
+    held = weights_by_node(exported)
+    names = {layer.node: identifier(layer.name) for layer in layers}
     root, graph = nn.Module(), torch.fx.Graph()
     new: dict[torch.fx.Node, Any] = {}
     for node in exported.graph.nodes:
         if node.op == "placeholder":
-            if node.name in program.inputs:
+            if node.name in inputs:
                 new[node] = graph.placeholder(node.name)
         elif node.op == "output":
             graph.output(tuple(map_arg(node.args[0], lambda n: new[n])))

@@ -116,7 +116,7 @@ class Program:
             elif served := [holder[user.name] for user in node.users if user.name in holder]:
                 holder[node.name] = min(served)
         found = dict.fromkeys(names.values(), 0)
-        for name, value in weights_by_node(self).items():
+        for name, value in weights_by_node(self.exported).items():
             if name in holder and isinstance(value, Tensor):
                 found[holder[name][1]] += value.numel() * value.element_size()
         return {layer: amount for layer, amount in found.items() if amount}
@@ -191,7 +191,7 @@ class Program:
             if not layer.passes_on:
                 groups.setdefault(signature_of(self.node(layer.name)), []).append(layer)
         firsts = {layers[0].node: layers for layers in groups.values()}
-        given = Given(self.exported.graph_module, weights_by_node(self), firsts)
+        given = Given(self.exported.graph_module, weights_by_node(self.exported), firsts)
         with torch.no_grad():
             given.run(*self._arguments(inputs))
         for node, (step, values) in given.steps.items():
@@ -222,7 +222,7 @@ class Program:
     def module(self) -> nn.Module:
         """The program as a plain module that takes flattened inputs, returns a tuple of outputs, and can be
         traced and exported again. Each of its calls lies in a module of its own, named by the layer."""
-        return plain(self)
+        return plain(self.exported, self.layers, self.inputs)
 
     def save(self, path: Path) -> None:
         torch.export.save(self.exported, path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netwright.ports.differences import Difference
+from netwright.ports.difference import Difference
 
 _POOLING = ("max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d")
 _SOURCE = "https://github.com/BVLC/caffe/blob/master/src/caffe/proto/caffe.proto"
