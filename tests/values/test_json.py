@@ -17,13 +17,19 @@ from netwright import values
 from netwright.values import (
     Attribute,
     Budget,
+    Divergence,
     Edit,
     Event,
     Finding,
+    Latency,
+    LayerParity,
+    Limit,
+    Picture,
     Place,
     Plan,
     RunEnded,
     Spent,
+    TargetPort,
     Verdict,
     from_json,
     to_json,
@@ -100,6 +106,17 @@ EXAMPLES = {
     Edit: Edit.set("training.lr", 0.1),
     Finding: Finding("lr-too-high", Place(layer="0")),
     Verdict: Verdict("lower-lr", "lr", "helps", effect=0.1),
+    TargetPort: TargetPort(
+        "onnx",
+        "ONNX",
+        "differs",
+        relative_error=0.5,
+        first_divergence=Divergence("conv", "padding", pictures=(Picture("port", ((1.0, 2.0),)),)),
+        layers=(LayerParity("conv", "Conv2d", "net.py", 3, 0.5, 0.5, 0.9, 1.0, False),),
+        latency=Latency(0.1, 0.2, 1, 2, 50),
+        limits=(Limit("conv", "net.py", 3, "pads otherwise", "pad"),),
+        files=("network.onnx",),
+    ),
 }
 
 
