@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 
 # Where a Python 3.8 is, a real Caffe runs beside the rest, in an environment of its own.
-PYTHON38 ?= $(shell command -v python3.8 || ls $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.8*/bin/python 2>/dev/null | tail -1)
+PYTHON38 ?= $(shell for p in $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.8*/bin/python python3.8; do "$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 8))' 2>/dev/null && { echo "$$p"; break; }; done)
 CAFFE := $(HOME)/.cache/netwright/caffe
 
 .PHONY: setup setup-ports demo test test-ports lint web docs bench clean
@@ -21,10 +21,10 @@ setup-ports: .venv/.ports
 
 .venv/.ports: .venv/.done
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,ports]'
-	@if [ -n "$(PYTHON38)" ]; then \
-	  test -x $(CAFFE)/bin/python || $(PYTHON38) -m venv $(CAFFE); \
-	  $(CAFFE)/bin/python -m pip install --quiet --disable-pip-version-check protobuf==3.20.3 kendryte-caffe==1.0.0.20210829; \
-	else echo "no Python 3.8 here (make PYTHON38=…): Caffe's referee is OpenCV alone"; fi
+	@if [ -z "$(PYTHON38)" ]; then echo "no Python 3.8 here (make PYTHON38=…): Caffe's referee is OpenCV alone"; \
+	elif ! { { test -x $(CAFFE)/bin/python || "$(PYTHON38)" -m venv $(CAFFE); } && \
+	  $(CAFFE)/bin/python -m pip install --quiet --disable-pip-version-check protobuf==3.20.3 kendryte-caffe==1.0.0.20210829; }; \
+	then echo "a real Caffe could not be installed: its referee is OpenCV alone"; fi
 	@touch .venv/.ports
 
 demo: setup
