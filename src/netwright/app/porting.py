@@ -10,6 +10,7 @@ from typing import Any, get_args
 import attrs
 import numpy as np
 import torch
+from attrs import frozen
 from torch import Tensor, nn
 
 from netwright import diagnosis as rooms
@@ -22,6 +23,7 @@ from netwright.catalogue import Catalogue, Target
 from netwright.ports import SUFFIXES, Original, Settings, read_file
 from netwright.ports.yard import KEPT
 from netwright.recipe import Recipe, user_code
+from netwright.recipe.loading import import_source
 from netwright.recipe.source import layer_lines
 from netwright.recipe.task import UNIT_LOSSES, decisions
 from netwright.runs import Run
@@ -34,8 +36,6 @@ ORDER = (
     "torch-export", "torchscript", "onnx", "caffe", "tensorrt", "openvino", "ncnn", "mnn", "litert",
     "litert-micro", "executorch",
 )  # fmt: skip
-
-
 INPUTS = 300  # that outputs are compared on unless more or fewer are asked for
 
 
@@ -75,46 +75,85 @@ def port(
     `device_budget` (`"2MB,50ms"`) is held against the size and the 95th percentile of the latency of one
     input. Raises `UserError` and `UserCodeError`.
     """
-    if not isinstance(network, (str, Recipe, nn.Module)):
-        several = [
-            port(
-                one, to=to, folder=folder, plan=plan, weights=weights, partial=partial, count=count,
-                batches=batches, threads=threads, tolerance=tolerance, precision=precision,
-                device_budget=device_budget, seed=seed, device=device, journal=journal,
-                extensions=extensions, on_event=on_event,
-            )
-            for one in network
-        ]  # fmt: skip
-        return PortResult(tuple(found for result in several for found in result.networks))
+    for what, number in (("inputs", count), ("threads", threads), ("batch", min(batches, default=0))):
+        if number is not None and number < 1:
+            raise UserError(f"port: {number} {what}: say 1 or more")
     budget = None if device_budget is None else DeviceBudget.parse(device_budget)
-    exact = _precision(precision)
     settings = Settings(
-        count, batches=tuple(batches), threads=threads, tolerance=tolerance, precision=exact, budget=budget
+        count,
+        batches=tuple(batches),
+        threads=threads,
+        tolerance=tolerance,
+        precision=_precision(precision),
+        budget=budget,
     )
-    catalogue = Catalogue.collect()
+    asked = _Asked(
+        to, folder, plan, weights, partial, settings, seed, device_for(device), journal, extensions, on_event
+    )
+    if isinstance(network, (str, Recipe, nn.Module)):
+        return PortResult((_port_of(network, inputs, asked),))
+    return PortResult(tuple(_port_of(one, inputs, asked, many=True) for one in network))
+
+
+@frozen
+class _Asked:
+    """What was asked of `port`, the same for every network."""
+
+    to: str | Sequence[str]
+    folder: str | Path | None
+    plan: bool
+    weights: str | Path | None
+    partial: bool
+    settings: Settings
+    seed: int
+    device: str
+    journal: str | Path | None
+    extensions: tuple[str, ...]
+    on_event: OnEvent | None
+
+    def below(self, beside: Path, name: str, many: bool) -> Path:
+        """The folder of one network's ports: below the one that was named, of several networks one each."""
+        if self.folder is None:
+            return beside / "ports" / name
+        return Path(self.folder) / name if many else Path(self.folder)
+
+
+def _port_of(network: Recipe | str | nn.Module, inputs: Any, asked: _Asked, many: bool = False) -> Port:
+    """One network in the technologies that were asked for."""
+    settings = asked.settings
+    catalogue = Catalogue.collect(import_source(file) for file in asked.extensions)
     if isinstance(network, str) and network.endswith(SUFFIXES):
-        original, run, notes = _of_file(network, weights, inputs)
-        below = Path(folder or Path(network).parent / FOLDER / "ports" / original.name)
+        original, run, notes = _of_file(network, asked.weights, inputs)
+        beside = Path(network).parent / FOLDER
     elif isinstance(network, nn.Module):
         original, run, notes = _of_network(network, inputs), "as it is", ()
-        below = Path(folder or Path(FOLDER) / "ports" / original.name)
+        beside = Path(FOLDER)
     else:
-        recipe = opened(network, extensions)
+        recipe = opened(network, asked.extensions)
+        if inputs is not None:
+            raise UserError(
+                f"{recipe.display_name}: a recipe is compared on its own validation inputs; leave out --on"
+            )
         catalogue = recipe.catalogue or catalogue
-        original, run, notes = _of_recipe(
-            recipe, count, weights, partial, seed, device_for(device), journal, extensions, on_event, not plan
-        )
-        if exact == "int8" or budget is not None:
+        original, run, notes = _of_recipe(recipe, _name_of(network, recipe), asked)
+        if settings.precision == "int8" or settings.budget is not None:
             original = _with_training_inputs(original, recipe)
-        below = Path(folder or journal_folder(recipe, journal) / "ports" / original.name)
-    if exact == "int8" and original.training is None:
+        beside = journal_folder(recipe, asked.journal)
+    if settings.precision == "int8" and original.training is None:
         notes = (*notes, "the ranges for int8 are taken from the inputs that it is compared on")
-    targets = _chosen(to, catalogue, exact)
+    targets = _chosen(asked.to, catalogue, settings.precision)
     maker = catalogue.targets.get("onnx")
-    events = ports.port(original, targets, below, settings, time.perf_counter, maker, only_plan=plan)
+    below = asked.below(beside, original.name, many)
+    events = ports.port(original, targets, below, settings, time.perf_counter, maker, only_plan=asked.plan)
     with user_code(original.name):
-        found = _folded(events, on_event)
-    return PortResult((attrs.evolve(found, run=run, notes=notes),))
+        found = _folded(events, asked.on_event)
+    return attrs.evolve(found, run=run, notes=notes)
+
+
+def _name_of(asked: Recipe | str, recipe: Recipe) -> str:
+    """What a recipe's ports are called: its file's name, and its own where it was asked for by it."""
+    chosen = asked.rpartition(":")[2] if isinstance(asked, str) and ":" in asked else ""
+    return f"{recipe.display_name}-{chosen}" if chosen else recipe.display_name
 
 
 def batch_sizes(text: str) -> tuple[int, ...]:
@@ -246,28 +285,20 @@ def _tensors(value: Any) -> Any:
     return torch.as_tensor(value) if hasattr(value, "__array__") else value
 
 
-def _of_recipe(
-    recipe: Recipe,
-    count: int,
-    weights: str | Path | None,
-    partial: bool,
-    seed: int,
-    device: str,
-    journal: str | Path | None,
-    extensions: tuple[str, ...],
-    on_event: OnEvent | None,
-    train: bool,
-) -> tuple[Original, str, tuple[str, ...]]:
+def _of_recipe(recipe: Recipe, name: str, asked: _Asked) -> tuple[Original, str, tuple[str, ...]]:
     """The recipe's network with the weights that DESIGN names and its validation inputs."""
     with user_code(recipe.display_name):
-        network, places = recipe.build_with_places(seed)
-        inputs, targets = recipe.data.parts.val.head(count)
-    run, notes = weights_of(recipe, network, weights, partial, seed, journal, device)
-    if run.startswith("untrained") and train:
-        made = _trained(recipe, seed, device, journal, extensions, on_event)
+        network, places = recipe.build_with_places(asked.seed)
+        inputs, targets = recipe.data.parts.val.head(asked.settings.inputs)
+    run, notes = weights_of(
+        recipe, network, asked.weights, asked.partial, asked.seed, asked.journal, asked.device
+    )
+    if run.startswith("untrained") and not asked.plan:
+        made = _trained(recipe, asked)
         fill(network, made)
         score = made.scores.get("val")
-        run = f"trained for this, seed {seed}" + (f", validation {score:.3g}" if score is not None else "")
+        run = f"trained for this, seed {asked.seed}"
+        run += f", validation {score:.3g}" if score is not None else ""
         notes = ("no finished run of this recipe was in the journal, so it was trained once",)
     total = len(recipe.data.parts.val)
     if len(targets) < total:
@@ -278,7 +309,7 @@ def _of_recipe(
     decided = task.name in ("classification", "binary", "multilabel")
     network.cpu()
     original = Original(
-        Path(recipe.display_name.partition(":")[0]).stem,
+        name,
         network,
         () if isinstance(inputs, dict) else (inputs,),
         inputs if isinstance(inputs, dict) else {},
@@ -290,22 +321,18 @@ def _of_recipe(
     return original, run, notes
 
 
-def _trained(
-    recipe: Recipe,
-    seed: int,
-    device: str,
-    journal: str | Path | None,
-    extensions: tuple[str, ...],
-    on_event: OnEvent | None,
-) -> Run:
+def _trained(recipe: Recipe, asked: _Asked) -> Run:
     """The recipe trained once, kept in the journal. Raises `UserError` naming the cause where it cannot
     be."""
-    if on_event is not None:
-        on_event(Note("no finished run of this recipe is in the journal: it is trained once"))
+    seed, device = asked.seed, asked.device
+    if asked.on_event is not None:
+        asked.on_event(Note("no finished run of this recipe is in the journal: it is trained once"))
     limit = Budget.parse("1h")  # of no effect on one training
-    with working("train", recipe, limit, {"seed": seed}, seed, device, journal, extensions, None, 0) as work:
+    with working(
+        "train", recipe, limit, {"seed": seed}, seed, device, asked.journal, asked.extensions, None, 0
+    ) as work:
         job = Job(recipe, seed, purpose="the weights to port", keep_weights=True, device=device)
-        ended: list[Run | Failure] = fold(_outcomes(work, job), work, on_event, [])
+        ended: list[Run | Failure] = fold(_outcomes(work, job), work, asked.on_event, [])
         work.finish("trained", {"key": job.key})
     result = ended[0]
     if isinstance(result, Run) and not result.diverged:

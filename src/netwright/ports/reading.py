@@ -59,6 +59,8 @@ def read_file(path: str | Path, weights: str | Path | None = None) -> FileNetwor
     same name. Raises `UserError` where the file is damaged, or holds what PyTorch cannot do."""
     file = Path(path)
     if file.suffix == ".onnx":
+        if weights is not None:
+            raise UserError(f"{path}: holds its weights itself; leave out --weights")
         return _onnx(file)
     if file.suffix == ".prototxt":
         return _caffe(file, Path(weights) if weights is not None else None)
