@@ -44,6 +44,16 @@ def refuses_relu(source):
     return file
 
 
+@target("refuses-two-convolutions", "A converter of one convolution", extra="", open=Exported)
+def refuses_two_convolutions(source):
+    """Takes every operator, and not every network of them."""
+    if sum("conv2d" in str(node.target) for node in source.program.exported.graph.nodes) > 1:
+        raise ValueError("one convolution only")
+    file = source.folder / "network.pt2"
+    source.program.save(file)
+    return file
+
+
 def changed(source) -> Path:
     """The program with the convolution of the block scaled by 1.5."""
     weights = source.program.exported.state_dict

@@ -103,6 +103,15 @@ def test_a_plan_makes_nothing_and_names_what_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_plan_names_what_only_fails_in_the_whole_network(tmp_path):
+    events = port(
+        original(), [ODD["refuses-two-convolutions"]], tmp_path, Settings(), time.perf_counter, only_plan=True
+    )
+    found = next(event.port for event in events if isinstance(event, TargetEnded))
+    assert found.status == "unsupported"
+    assert [limit.layer for limit in found.limits] == ["block.conv"]
+
+
 def test_what_is_known_and_what_was_found_of_a_layer_is_told_once():
     known = Limit("a", None, None, "no operator", "use another", "refused", "d")
     tried = Limit("a", None, None, "does not take it: error 7", "replace it", "refused")

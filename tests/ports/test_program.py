@@ -177,6 +177,19 @@ def test_an_autograd_function_of_the_users_is_followed_through_its_forward():
     assert torch.equal(outputs[0], torch.full((2, 3), 2.0))
 
 
+def test_a_change_of_type_is_a_layer_of_its_own_and_dropout_is_none():
+    class Typed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop = nn.Dropout(0.5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.drop(x.to(torch.float64)) * 2
+
+    found = {layer.operator: layer.passes_on for layer in program(Typed(), torch.randn(2, 3)).layers}
+    assert found["dropout"] and not found["to"] and not found["mul"]
+
+
 def test_weights_in_half_precision_are_followed():
     half = Residual(4).half().eval()
     found = program(half, torch.randn(2, 4, 5, 5).half())

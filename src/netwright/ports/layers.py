@@ -32,7 +32,8 @@ class Layer:
     `name` is the module's name where the operator is what the module returns (`block.conv`, `block.conv#2`
     for its second call), else the module's name, the operator and its number there (`block.relu#1`). `node`
     is the program's own name for it, `shape` that of one batch, an axis that is free `None`. `operator` is
-    PyTorch's name of it (`conv2d`), `kind` the class of its module, or the operator again.
+    PyTorch's name of it (`conv2d`), `kind` the class of its module, or the operator again. A layer that
+    `passes_on` gives what it was given, as dropout does outside training.
     """
 
     name: str
@@ -41,11 +42,7 @@ class Layer:
     kind: str
     shape: tuple[int | None, ...]
     place: Place
-
-    @property
-    def passes_on(self) -> bool:
-        """Whether the layer gives what it was given, as dropout does outside training."""
-        return self.operator in _IDENTITIES
+    passes_on: bool = False
 
 
 def layers_of(
@@ -81,7 +78,13 @@ def layers_of(
             name, kind, place = f"{base}#{counts[base]}", called, _place(node, None)
         value = node.meta["val"]
         shape = tuple(axis if isinstance(axis, int) else None for axis in value.shape)
-        yield Layer(name, node.name, called, kind, shape, attrs.evolve(place, layer=name))
+        passes_on = called in _IDENTITIES and _same_type(node)
+        yield Layer(name, node.name, called, kind, shape, attrs.evolve(place, layer=name), passes_on)
+
+
+def _same_type(node: torch.fx.Node) -> bool:
+    source: Any = node.args[0]
+    return source.meta["val"].dtype == node.meta["val"].dtype
 
 
 def _is_tap(node: torch.fx.Node) -> bool:

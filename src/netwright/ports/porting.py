@@ -3,6 +3,7 @@ there; each technology works in a process of its own."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from netwright.ports.bisection import bisect
 from netwright.ports.devices import budgeted, measured_int8
 from netwright.ports.differences import met_by
 from netwright.ports.original import Original
+from netwright.ports.program import Program
 from netwright.ports.proof import Proof
 from netwright.ports.quantising import Quantiser, suffering
 from netwright.ports.running import NothingRuns
@@ -110,7 +112,10 @@ def _planned(yard: Yard, target: Target) -> Generator[Event, None, TargetPort]:
             said = target.limits is not None
             found = yard.limits(workshop, yard.program(target)) if said else tried(yard, workshop)
             limits = joined(limits, tuple(found))
+            if not any(limit.kind == "refused" for limit in limits):
+                _made(yard, workshop, yard.program(target))  # that all fit each by itself proves no network
         except Failed as raised:
+            limits = joined(limits, _refused(yard, workshop, raised))
             return TargetPort(target.id, target.title, "unsupported", str(raised), limits=limits)
     refused = any(limit.kind == "refused" for limit in limits)
     return TargetPort(target.id, target.title, "unsupported" if refused else "planned", limits=limits)
@@ -198,6 +203,14 @@ def _sized(found: TargetPort, files: tuple[Path, ...]) -> TargetPort:
     return attrs.evolve(found, files=tuple(map(str, files)), size=size)
 
 
+def _made(yard: Yard, workshop: Workshop, program: Program) -> None:
+    """Make a port, open it where that can be, and keep nothing. Raises what making or opening it raises."""
+    files = yard.build(workshop, program)
+    if workshop.target.open is not None:
+        with contextlib.suppress(NothingRuns):
+            workshop.open(files, program.about())
+
+
 def _refused(yard: Yard, workshop: Workshop, raised: Exception) -> tuple[Limit, ...]:
     """What a technology cannot take: what it says itself, else the first layer that cannot be ported, found
     by porting less and less of the network."""
@@ -215,13 +228,8 @@ def _refused(yard: Yard, workshop: Workshop, raised: Exception) -> tuple[Limit, 
             return ()
 
         def fails(name: str) -> bool:
-            part = program.tapped([name], only=True)
             try:
-                files = yard.build(workshop, part)
-                if target.open is not None:
-                    workshop.open(files, part.about())
-            except NothingRuns:
-                return False
+                _made(yard, workshop, program.tapped([name], only=True))
             except Failed:
                 return True
             return False
