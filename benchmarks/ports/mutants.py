@@ -7,6 +7,7 @@ altered, and compared with the network as it was.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -48,7 +49,10 @@ def original_of(name: str) -> Original:
 def in_files(name: str, target: Target, folder: Path, wanted: int, seed: int = 0) -> Iterator[Row]:
     """`wanted` faults in the ONNX file of a network of the zoo, of as many kinds as there are."""
     original = original_of(name)
-    with Yard(original, folder, settings(original), target) as yard, yard.workshop(target) as workshop:
+    with (
+        Yard(original, folder, settings(original), target, time.perf_counter) as yard,
+        yard.workshop(target) as workshop,
+    ):
         program = yard.program(target)
         files = yard.build(workshop, program, folder / target.id)
         taps = workshop.open(files, program.about())
@@ -110,15 +114,15 @@ def _layer_of(
 def in_networks(name: str, target: Target, maker: Target, folder: Path, wanted: int) -> Iterator[Row]:
     """`wanted` faults of a network of the zoo, each planted before it is ported to a target."""
     original = original_of(name)
-    with Yard(original, folder, settings(original), maker) as yard:
+    with Yard(original, folder, settings(original), maker, time.perf_counter) as yard:
         program = yard.program(target)
         made = 0
         for kind, layer, network in alterations(original.network, program, f"{name} {target.id}"):
             about = {"network": name, "target": target.id, "kind": kind, "altered": layer}
             changed = Original(name, network, original.arguments)
             with (
-                AlteredYard(original, folder, settings(original), maker) as one,
-                Yard(changed, folder, settings(original), maker) as other,
+                AlteredYard(original, folder, settings(original), maker, time.perf_counter) as one,
+                Yard(changed, folder, settings(original), maker, time.perf_counter) as other,
                 yard.workshop(target) as workshop,
             ):
                 one.other = other

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from benchmarks.ports.zoo import ZOO
 from torch import nn
 
 from netwright.catalogue import Catalogue
@@ -140,8 +141,16 @@ def test_mnn_winograd_leaves_larger_errors_than_the_hint_allows(tmp_path):
 
 
 @needs("MNN", "onnx", "onnxscript")
-def test_mnn_several_inputs_are_given_one_at_a_time():
-    assert TARGETS["mnn"].batch == "one"
+def test_mnn_several_inputs_are_wrong_after_the_first_and_are_given_one_at_a_time(tmp_path):
+    network, (x,) = ZOO["googlenet"]()[:2]
+    target = TARGETS["mnn"]
+    program = Program.of(network, (x,))
+    onnx = TARGETS["onnx"].function(Source(program, tmp_path))
+    files = target.function(Source(program, tmp_path, onnx)), *()
+    given = target.open(files, program.about()).run([x.numpy()], [])[0][0]
+    wrong = np.abs(given - network(x).detach().numpy()).max(1)
+    assert wrong[0] < 1e-5 and (wrong[1:] > 1e-2).all()
+    assert target.batch == "one"
 
 
 @needs("MNN")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def proof(yard: Yard, stand: Any, taps: tuple[str, ...]) -> Proof:
 
 
 def test_a_tap_that_holds_what_a_fused_layer_gives_is_that_layers(tmp_path: Path):
-    with Yard(Original("small", small(), (images(),)), tmp_path, Settings(), None) as yard:
+    with Yard(Original("small", small(), (images(),)), tmp_path, Settings(), None, time.perf_counter) as yard:
         stand = Stand(yard.whole, "torchscript", {"block.conv": "block.norm"})
         found = proof(yard, stand, ("stem", "block.conv", "head")).layers(False)
     assert [(layer.layer, layer.within) for layer in found["layers"]] == [
@@ -60,7 +61,7 @@ def altered() -> nn.Module:
 
 
 def test_a_layer_whose_weights_are_others_is_not_taken_for_a_fused_one(tmp_path: Path):
-    with Yard(Original("small", small(), (images(),)), tmp_path, Settings(), None) as yard:
+    with Yard(Original("small", small(), (images(),)), tmp_path, Settings(), None, time.perf_counter) as yard:
         stand = Stand(Program.of(altered(), (images(),)), "torchscript")
         taps = tuple(layer.name for layer in yard.whole.layers)
         found = proof(yard, stand, taps).layers(True)
@@ -69,7 +70,7 @@ def test_a_layer_whose_weights_are_others_is_not_taken_for_a_fused_one(tmp_path:
 
 
 def test_the_first_layer_is_found_by_reading_one_a_run(tmp_path: Path):
-    with Yard(Original("small", small(), (images(),)), tmp_path, Settings(), None) as yard:
+    with Yard(Original("small", small(), (images(),)), tmp_path, Settings(), None, time.perf_counter) as yard:
         stand = Stand(Program.of(altered(), (images(),)), "torchscript")
         taps = tuple(layer.name for layer in yard.whole.layers)
         found = proof(yard, stand, taps).layers(True, at_once=False)
@@ -80,7 +81,7 @@ def test_the_first_layer_is_found_by_reading_one_a_run(tmp_path: Path):
 def test_layers_of_a_rewritten_network_are_compared_with_the_rewritten_ones(tmp_path: Path):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 6, 3), nn.LocalResponseNorm(5, alpha=0.1), nn.ReLU()).eval()
-    with Yard(Original("norm", network, (images(),)), tmp_path, Settings(), None) as yard:
+    with Yard(Original("norm", network, (images(),)), tmp_path, Settings(), None, time.perf_counter) as yard:
         tapped = yard.program(TARGETS["executorch"]).tapped(["1.mul#2"])
         found = proof(yard, Stand(tapped, "executorch"), ())._read((), tapped.taps)
     assert found["1.mul#2"].within
@@ -102,7 +103,10 @@ def test_values_in_onnx_have_the_names_of_the_layers_they_come_from(tmp_path: Pa
     torch.manual_seed(0)
     original = Original("attending", Attending().eval(), (torch.randn(3, 5, 8),))
     target = TARGETS["onnx"]
-    with Yard(original, tmp_path, Settings(), target) as yard, yard.workshop(target) as workshop:
+    with (
+        Yard(original, tmp_path, Settings(), target, time.perf_counter) as yard,
+        yard.workshop(target) as workshop,
+    ):
         program = yard.program(target)
         files = yard.build(workshop, program, tmp_path / "onnx")
         found = Proof(yard, workshop, files).layers(False)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from ports.networks import images, small
 
 
 def yard(network: nn.Module, inputs: torch.Tensor, folder: Path) -> Yard:
-    return Yard(Original("network", network, (inputs,)), folder, Settings(), None)
+    return Yard(Original("network", network, (inputs,)), folder, Settings(), None, time.perf_counter)
 
 
 def test_targets_that_rewrite_other_layers_share_the_program_of_a_network_without_them(tmp_path: Path):

@@ -4,7 +4,8 @@ run."""
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -82,7 +83,8 @@ def _filled(array: np.ndarray, size: int | None) -> np.ndarray:
 
 
 class Running(Protocol):
-    """A ported network that is ready to run. `taps` are the layers whose results can be read."""
+    """A ported network that is ready to run. `taps` are the layers whose results can be read. One whose
+    runtime is another process has a method `time(inputs, runs)` besides, as `timed` is for the others."""
 
     @property
     def taps(self) -> tuple[str, ...]: ...
@@ -90,6 +92,16 @@ class Running(Protocol):
     def run(self, inputs: Sequence[np.ndarray], taps: Sequence[str]) -> tuple[Arrays, dict[str, np.ndarray]]:
         """The outputs, in the program's order and layout, and what the layers of these names give."""
         ...
+
+
+def timed(run: Callable[..., Any], inputs: Sequence[np.ndarray], runs: int) -> list[float]:
+    """Seconds of `runs` runs, after three that are not counted."""
+    seconds: list[float] = []
+    for _ in range(runs + 3):
+        began = time.perf_counter()
+        run(inputs, ())
+        seconds.append(time.perf_counter() - began)
+    return seconds[3:]
 
 
 def cores() -> int:

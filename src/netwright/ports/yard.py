@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,8 +31,8 @@ class Settings:
     """How thoroughly ports are proved: on how many `inputs` outputs are compared and on how many of them
     (`followed`) every layer; `batches` are the batch sizes that are timed, `runs` times each, with `threads`
     or as many as there are cores. Without `runs` none is timed, without `followed` no layer is read where the
-    outputs agree. `tolerance` replaces that of the precision; `precision` is that of the
-    ports, and `budget` what they may weigh and take on a device."""
+    outputs agree. `tolerance` replaces that of the precision; `precision` is that of the ports, and `budget`
+    what they may weigh and take on a device."""
 
     inputs: int = 300
     followed: int = 16
@@ -59,7 +58,7 @@ class Yard:
     folder: Path
     settings: Settings
     maker: Target | None
-    clock: Callable[[], float] = time.perf_counter
+    clock: Callable[[], float]
     _programs: dict[str, Program] = field(factory=dict)
     _rewritten: dict[str, dict[str, str]] = field(factory=dict)
     _scratch: Any = None

@@ -5,11 +5,13 @@ Written for Python 3.8, which is what builds of Caffe come with.
 
     {"prototxt": PATH, "caffemodel": PATH or null}            -> {"blobs": [NAME, ...]}
     {"inputs": {NAME: KEY}, "taps": [NAME, ...], "from": NPZ, "to": NPZ} -> {"done": true}
+    {"again": COUNT}                  -> {"seconds": [SECONDS, ...]}, of the inputs that it was given last
 """
 
 import json
 import os
 import sys
+import time
 from typing import Any
 
 os.environ.setdefault("GLOG_minloglevel", "2")
@@ -40,12 +42,23 @@ def run(net: Any, request: Any) -> Any:
     return {"done": True}
 
 
+def again(net: Any, request: Any) -> Any:
+    seconds = []
+    for _ in range(request["again"]):
+        began = time.perf_counter()
+        net.forward()
+        seconds.append(time.perf_counter() - began)
+    return {"seconds": seconds}
+
+
 def main() -> None:
     net = None
     for line in sys.stdin:
         request = json.loads(line)
         if "prototxt" in request:
             net, answer = load(request)
+        elif "again" in request:
+            answer = again(net, request)
         else:
             answer = run(net, request)
         ANSWERS.write(json.dumps(answer) + "\n")

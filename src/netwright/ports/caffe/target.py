@@ -15,6 +15,7 @@ import numpy as np
 
 from netwright.catalogue import target
 from netwright.ports.caffe.run import CaffeNet, OpenCVNet, caffe_interpreter
+from netwright.ports.running import timed
 from netwright.values import Limit
 
 if TYPE_CHECKING:
@@ -39,6 +40,12 @@ class Net:
         outputs, blobs = self._net.run(inputs, [self._blobs[tap] for tap in taps])
         found = {tap: _of_rank(blobs[self._blobs[tap]], self._ranks[tap]) for tap in taps}
         return [_of_rank(array, rank) for array, rank in zip(outputs, self._outputs, strict=True)], found
+
+    def time(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
+        """Seconds of `runs` passes, after three that are not counted."""
+        if isinstance(self._net, CaffeNet):
+            return self._net.time(inputs, runs + 3)[3:]
+        return timed(self._net.run, inputs, runs)
 
 
 def _of_rank(array: np.ndarray[Any, Any], rank: int | None) -> np.ndarray[Any, Any]:
