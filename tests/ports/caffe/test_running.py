@@ -1,6 +1,7 @@
 """The two referees run what they are given, and end in a sentence where they cannot."""
 
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +112,13 @@ def test_a_python_without_caffe_is_one_sentence(tmp_path):
     prototxt, caffemodel = two_layers(tmp_path)
     with pytest.raises(UserError, match="No module named 'caffe'"):
         CaffeNet(prototxt, caffemodel, CaffeProcess(Path(sys.executable)))
+
+
+@needs_caffe
+def test_passes_are_timed_in_caffes_own_process(tmp_path):
+    with CaffeNet(*two_layers(tmp_path)) as net:
+        x = random_blob((1, 3, 4, 4), 0)
+        began = time.perf_counter()
+        seconds = net.time([x], 20)
+        assert len(seconds) == 20 and 0 < sum(seconds) < time.perf_counter() - began
+        assert np.allclose(net.run([x], [])[0][0], np.maximum(2 * x, 0)), "it still runs"
