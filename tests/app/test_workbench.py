@@ -1,5 +1,8 @@
 """The parts of the live page, each alone."""
 
+import time
+from threading import Event
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +14,11 @@ from netwright.app.atlas import pinned
 from netwright.app.workbench.editing import Editor
 from netwright.app.workbench.following import BEHIND, Following, Outgoing
 from netwright.app.workbench.keeping import KEPT, Keeping, where
+from netwright.app.workbench.outbox import Outbox
 from netwright.app.workbench.pace import Allowance, Pace, StepTimes
 from netwright.app.workbench.server import is_ours
+from netwright.app.workbench.steering import Commands, LiveSteering
+from netwright.journal import Journal
 from netwright.runs import Clocks, Halted, train
 from netwright.values import UserError
 from netwright.views.live import live_html
@@ -241,6 +247,29 @@ def test_a_watched_training_changes_no_bit_and_halts_where_it_is_told(tmp_path):
 
     with pytest.raises(Halted):
         trained(recipe, Stops(Keeping(tmp_path, 1, 2)))
+
+
+def test_one_step_is_one_step_also_where_an_epoch_ends(tmp_path):
+    recipe = nw.Recipe(digits_data(60), mlp, training(batch_size=20, epochs=3))
+    steps_an_epoch, where_it_waits = 3, []
+    with Journal.open(tmp_path) as journal:
+        session = journal.begin("serve", "digits", recipe.fingerprint, {}, "2026-01-01T00:00:00Z")
+        keeping, left = Keeping(tmp_path, session, 3), Event()
+
+        def wait(seconds):
+            (*_, (_, state)) = (
+                e for e in journal.events_after(session, 0) if isinstance(e[1], values.StateChanged)
+            )
+            where_it_waits.append(state.step)
+            journal.command(session, {"command": "step"}, "2026-01-01T00:00:01Z")
+            return False
+
+        steering = LiveSteering(
+            "run", None, keeping, Commands(journal, session), Outbox(journal, session, time.perf_counter),
+            clock=time.perf_counter, wait=wait, left=left, paused=True,
+        )  # fmt: skip
+        trained(recipe, steering)
+    assert where_it_waits == list(range(3 * steps_an_epoch + 1))
 
 
 def test_what_serve_needs_and_is_not_installed_is_named(monkeypatch):

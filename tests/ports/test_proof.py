@@ -60,8 +60,10 @@ def altered() -> nn.Module:
     return network
 
 
-def test_a_layer_whose_weights_are_others_is_not_taken_for_a_fused_one(tmp_path: Path):
-    with Yard(Original("small", small(), (images(),)), tmp_path, Settings(), None, time.perf_counter) as yard:
+@pytest.mark.parametrize("followed", [16, 0])
+def test_a_layer_whose_weights_are_others_is_not_taken_for_a_fused_one(followed: int, tmp_path: Path):
+    settings = Settings(followed=followed)
+    with Yard(Original("small", small(), (images(),)), tmp_path, settings, None, time.perf_counter) as yard:
         stand = Stand(Program.of(altered(), (images(),)), "torchscript")
         taps = tuple(layer.name for layer in yard.whole.layers)
         found = proof(yard, stand, taps).layers(True)

@@ -17,7 +17,7 @@ from netwright.ports.original import ROOM, Original, batch_for
 from netwright.ports.parity import Agreement, first_to_diverge
 from netwright.ports.reasons import pictures_of, reason_of
 from netwright.ports.workshop import Workshop
-from netwright.ports.yard import Failed, Yard
+from netwright.ports.yard import FOLLOWED, Failed, Yard
 from netwright.values import Divergence, Latency, Precision
 
 FUSED = 3  # layers that a converter takes into the one before them at most: a norm, a sum, an activation
@@ -186,7 +186,7 @@ class Proof:
         yard = self._yard
         found = {name: Agreement(self._tolerance) for name in (*taps, *ends)}
         fused: dict[tuple[str, str], Agreement] = {}
-        for start, stop in self._batches(min(yard.count, yard.settings.followed), 16):
+        for start, stop in self._batches(min(yard.count, yard.settings.followed or FOLLOWED), 16):
             outputs, read = self._run(start, stop, taps)
             wanted = self._wanted(start, stop, found)
             for name in found.keys() & wanted.keys():

@@ -23,6 +23,7 @@ from netwright.ports.workshop import Died, Workshop
 from netwright.values import DeviceBudget, Precision, UserError
 
 Failed = (Unsupported, UserError, Died)
+FOLLOWED = 16  # inputs that layers are compared on where none are asked for and the outputs differ
 KEPT = 128  # inputs that go along to a port that calibrates, or that proves itself elsewhere
 
 
@@ -35,7 +36,7 @@ class Settings:
     what they may weigh and take on a device."""
 
     inputs: int = 300
-    followed: int = 16
+    followed: int = FOLLOWED
     runs: int = 50
     batches: tuple[int, ...] = (1,)
     threads: int | None = None

@@ -79,6 +79,7 @@ class LiveSteering:
         self._times = StepTimes()
         self._layers: tuple[str, ...] = ()
         self._tapped = False
+        self._stepping: int | None = None  # the step after which a single one was asked for
         self._began = self._listened = self._saved = clock()
 
     # What the training asks.
@@ -137,9 +138,12 @@ class LiveSteering:
                     break
             if not self.paused:
                 return True
+        elif self._stepping == at.steps_done:  # the end of an epoch comes before the step asked for
+            return True
         self._save_latest(at)
         self.say("paused", at, now=True)
         goes_on = self.idle()
+        self._stepping = at.steps_done
         if goes_on and not self.paused:
             self.say("running", at, now=True)
         return goes_on
