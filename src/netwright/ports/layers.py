@@ -50,7 +50,7 @@ def layers_of(
 ) -> Iterable[Layer]:
     """The layers of a program, named; see `Layer`."""
     kinds = {name: type(module).__name__ for name, module in leaves(network)}
-    nodes = [node for node in exported.graph.nodes if _is_tap(node)]
+    nodes = [node for node in exported.graph.nodes if is_tap(node)]
     groups: dict[tuple[str, str], list[torch.fx.Node]] = {}
     for node in nodes:
         leaf, call = _leaf_of(node, kinds)
@@ -87,7 +87,7 @@ def _same_type(node: torch.fx.Node) -> bool:
     return source.meta["val"].dtype == node.meta["val"].dtype
 
 
-def _is_tap(node: torch.fx.Node) -> bool:
+def is_tap(node: torch.fx.Node) -> bool:
     """Whether a node gives a floating tensor made of the network's inputs."""
     value = node.meta.get("val")
     if node.op != "call_function" or not isinstance(value, Tensor) or not value.is_floating_point():

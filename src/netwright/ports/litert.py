@@ -105,7 +105,13 @@ def laid_out(array: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
 
 
 @target(
-    "litert", "LiteRT", needs=("litert_torch", "ai_edge_litert"), batch="one", taps="free", open=Interpreter
+    "litert",
+    "LiteRT",
+    needs=("litert_torch", "ai_edge_litert"),
+    batch="one",
+    taps="free",
+    open=Interpreter,
+    rewrites=("transposed-convolution-cropped",),
 )
 def litert(source: Source) -> Path:
     """The network as one .tflite file, channels last inside as LiteRT has them."""

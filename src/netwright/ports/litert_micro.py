@@ -52,7 +52,17 @@ class MicroInterpreter:
     batch="one",
     taps="dear",
     open=MicroInterpreter,
-    rewrites=("local-response-norm-by-convolution",),
+    rewrites=(
+        "local-response-norm-by-convolution",
+        "gelu-by-exponential",
+        "elu-by-exponential",
+        "softplus-by-exponential",
+        "mish-by-exponential",
+        "average-pooling-by-count",
+        "recurrence-step-by-step",
+        "concatenation-in-portions",
+        "transposed-convolution-cropped",
+    ),
 )
 def litert_micro(source: Source) -> Path:
     """The network as one .tflite file, which a microcontroller holds as an array."""

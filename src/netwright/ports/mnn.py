@@ -72,7 +72,16 @@ class Module:
         return np.array(self._expressions.convert(value, self._expressions.NCHW).read())
 
 
-@target("mnn", "MNN", needs=("MNN", "onnx"), source="onnx", batch="one", taps="free", open=Module)
+@target(
+    "mnn",
+    "MNN",
+    needs=("MNN", "onnx"),
+    source="onnx",
+    batch="one",
+    taps="free",
+    open=Module,
+    rewrites=("mish-by-exponential", "recurrence-step-by-step", "gelu-by-exponential"),
+)
 def mnn(source: Source) -> Path:
     """The network as one MNN file."""
     # The converter itself: MNN's command of that name would install packages on first use.

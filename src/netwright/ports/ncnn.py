@@ -63,7 +63,21 @@ class Net:
         return outputs, {}
 
 
-@target("ncnn", "ncnn", needs=("ncnn", "pnnx"), batch="one", taps="dear", open=Net)
+@target(
+    "ncnn",
+    "ncnn",
+    needs=("ncnn", "pnnx"),
+    batch="one",
+    taps="dear",
+    open=Net,
+    rewrites=(
+        "softsign-by-reciprocal",
+        "parts-before-shaping",
+        "average-pooling-by-count",
+        "recurrence-step-by-step",
+        "comparison-by-lookup",
+    ),
+)
 def ncnn(source: Source) -> tuple[Path, ...]:
     """The network as ncnn's pair of files, weights in 32 bits."""
     import torch

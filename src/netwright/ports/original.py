@@ -68,13 +68,11 @@ class Original:
         arguments, named = self.training
         return attrs.evolve(self, arguments=arguments, named=named, training=None).flat(0, most)
 
-    def program(self, batch: int | None, network: nn.Module | None = None) -> Program:
-        """The program with its batch free, or of `batch` inputs at a time; of `network`, where it was
-        rewritten."""
+    def program(self, batch: int | None) -> Program:
+        """The program with its batch free, or of `batch` inputs at a time."""
         size = self.example if batch is None else batch
         arguments, named = self.rows(0, size)
-        network = network or self.network
-        return Program.of(network, arguments, named, places=self.places, free_batch=batch is None)
+        return Program.of(self.network, arguments, named, places=self.places, free_batch=batch is None)
 
     def outputs(self, start: int, stop: int, fill: int | None = None) -> list[Tensor]:
         """What the network itself gives for these inputs, flattened; where it takes only `fill` at a time the

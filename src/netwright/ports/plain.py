@@ -13,6 +13,7 @@ from torch.fx.node import map_arg
 
 from netwright.ports.layers import GETITEM, Layer, operator_of
 from netwright.ports.names import identifier
+from netwright.ports.rewrites.call import Instead
 from netwright.values import UserError
 
 
@@ -41,9 +42,14 @@ def signature_of(node: torch.fx.Node) -> str:
 
 
 def plain(
-    exported: torch.export.ExportedProgram, layers: Sequence[Layer], inputs: Sequence[str]
-) -> nn.Module:
-    """The program as a module whose calls lie in modules named by the layers."""
+    exported: torch.export.ExportedProgram,
+    layers: Sequence[Layer],
+    inputs: Sequence[str],
+    instead: Mapping[torch.fx.Node, Instead] | None = None,
+) -> torch.fx.GraphModule:
+    """The program as a module whose calls lie in modules named by the layers; those of `instead` are answered
+    by the modules there, and what nothing uses then is left out."""
+    instead = instead or {}
     held = weights_by_node(exported)
     names = {layer.node: identifier(layer.name) for layer in layers}
     root, graph = nn.Module(), torch.fx.Graph()
@@ -56,6 +62,10 @@ def plain(
             graph.output(tuple(map_arg(node.args[0], lambda n: new[n])))
         elif node.op == "get_attr":
             raise UserError(f"port: {node.target} is a graph of its own (control flow), which is not ported")
+        elif node in instead:
+            name = names.get(node.name) or identifier(f"{node.name}_whole")
+            root.add_module(name, instead[node].module)
+            new[node] = graph.call_module(name, tuple(new[n] for n in instead[node].given))
         else:
             weights = {n: held[n.name] for n in node.all_input_nodes if n.name in held}
             given = [n for n in node.all_input_nodes if n.name not in held]
@@ -74,8 +84,12 @@ def plain(
                 new[node] = graph.call_module(name, tuple(new[n] for n in given))
             else:
                 new[node] = _call(graph, node, new)
-    module = torch.fx.GraphModule(root, graph)
-    return module.eval()
+    module = torch.fx.GraphModule(root, graph).eval()
+    if instead:
+        module.graph.eliminate_dead_code()
+        module.delete_all_unused_submodules()
+        module.recompile()
+    return module
 
 
 def _call(

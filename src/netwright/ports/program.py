@@ -23,6 +23,7 @@ from netwright.ports.following import exported_of
 from netwright.ports.layers import Layer as Layer
 from netwright.ports.layers import layers_of
 from netwright.ports.plain import Given, Reader, plain, signature_of, weights_by_node
+from netwright.ports.rewrites.call import Instead
 from netwright.recipe.source import Birthplace
 from netwright.runs import outputs_of
 
@@ -219,10 +220,11 @@ class Program:
                 arguments.append(held[name])
         return arguments
 
-    def module(self) -> nn.Module:
+    def module(self, instead: Mapping[torch.fx.Node, Instead] | None = None) -> torch.fx.GraphModule:
         """The program as a plain module that takes flattened inputs, returns a tuple of outputs, and can be
-        traced and exported again. Each of its calls lies in a module of its own, named by the layer."""
-        return plain(self.exported, self.layers, self.inputs)
+        traced and exported again. Each of its calls lies in a module of its own, named by the layer; those of
+        `instead` are answered otherwise."""
+        return plain(self.exported, self.layers, self.inputs, instead)
 
     def save(self, path: Path) -> None:
         torch.export.save(self.exported, path)

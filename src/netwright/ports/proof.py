@@ -210,9 +210,7 @@ class Proof:
         yard = self._yard
         if not names:
             return {}
-        # A layer's name may mean another operator where the network was rewritten for the target.
-        as_it_is = yard.whole.any_batch and not yard.rewrites(self._target)
-        program = yard.whole if as_it_is else self._program
+        program = yard.whole if yard.whole.any_batch else self._program
         given = [torch.from_numpy(a) for a in self._filled(start, stop)]
         _, read = program.read(given, names)
         if self._fixed() is None:  # nothing was filled up; the first axis need not be that of the inputs

@@ -1,77 +1,109 @@
-"""Layers rewritten in operators that more technologies have, without changing what they compute.
-
-Each is an edit of the network, so a recipe may hold it too. A target names those that it needs.
-"""
+"""A program with operators that a technology lacks rewritten in others; the same as an edit of a network."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+import attrs
+from torch import Tensor, fx, nn
 
 from netwright.catalogue import edit
+from netwright.ports.layers import GETITEM, is_tap
+from netwright.ports.names import identifier
+from netwright.ports.plain import weights_by_node
+from netwright.ports.program import Program
+from netwright.ports.rewrites import REWRITES, Call, Instead
+from netwright.recipe.edits import find_layer, replace_layer
+from netwright.values import UserError
 
-Shapes = Mapping[str, tuple[int | None, ...]]
-LOCAL_RESPONSE_NORM = "local-response-norm-by-convolution"
 
+def rewritten(
+    program: Program, ids: Iterable[str], inputs: Sequence[Tensor]
+) -> tuple[Program, dict[str, str]]:
+    """The program with the rewrites of `ids` that it needs, and by layer the rewrite made of it; the program
+    itself where it needs none. `inputs` are an example, flattened.
 
-class LocalResponseNormByConvolution(nn.Module):
-    """`nn.LocalResponseNorm` of (N, C, H, W) or (N, C, L): the sum over neighbouring channels is a
-    convolution of one place with a band of ones, and the power is taken by logarithm.
-
-    Source: Krizhevsky et al., ImageNet classification with deep convolutional neural networks (2012), 3.3.
+    The layers keep their names; what a rewritten one consists of is no layer.
     """
-
-    def __init__(self, norm: nn.LocalResponseNorm, shape: tuple[int | None, ...], dtype: torch.dtype) -> None:
-        super().__init__()
-        self.beta, self.k = float(norm.beta), float(norm.k)
-        # Channel c is normalised by channels c - size // 2 to c + (size - 1) // 2.
-        count = shape[1] or 1
-        offset = torch.arange(count)[None, :] - torch.arange(count)[:, None]
-        band = (offset >= -(norm.size // 2)) & (offset <= (norm.size - 1) // 2)
-        weight = band.to(dtype) * (float(norm.alpha) / norm.size)
-        self.register_buffer("weight", weight.reshape(count, count, *([1] * (len(shape) - 2))))
-        self.convolve: Any = F.conv2d if len(shape) == 4 else F.conv1d
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * torch.exp(-self.beta * torch.log(self.convolve(x * x, self.weight) + self.k))
+    instead, done = _found(program, ids)
+    if not instead:
+        return program, {}
+    again, results = _followed(program, instead, inputs)
+    kept = (layer for layer in program.layers if layer.name in results)
+    layers = tuple(attrs.evolve(layer, node=results[layer.name]) for layer in kept)
+    return attrs.evolve(again, layers=layers, answer=program.answer), done
 
 
-@edit(LOCAL_RESPONSE_NORM, on="network")
-def local_response_norm_by_convolution(network: nn.Module, shapes: Shapes) -> nn.Module:
-    """Local response normalisation as a convolution; `shapes` are those of the layers' results, by name."""
-    dtype = next((p.dtype for p in network.parameters()), torch.float32)
-    for name, shape in shapes.items():
-        parent, _, last = name.rpartition(".")
-        norm = network.get_submodule(name)
-        assert isinstance(norm, nn.LocalResponseNorm)
-        setattr(network.get_submodule(parent), last, LocalResponseNormByConvolution(norm, shape, dtype))
+def _followed(
+    program: Program, instead: Mapping[fx.Node, Instead], inputs: Sequence[Tensor]
+) -> tuple[Program, dict[str, str]]:
+    """The program anew, and by layer the node of its result there."""
+    module = program.module(instead)
+    again = Program.of(module, tuple(inputs), free_batch=program.any_batch)
+    results = _results(again)
+    names = {layer.name: identifier(layer.name) for layer in program.layers}
+    # One of several results is taken by no operator: it is asked for as an output, and its node is the same.
+    taken = [name for name, module_name in names.items() if module_name not in results]
+    taken = [name for name in taken if hasattr(module, names[name])]
+    if taken:
+        asked = _asked_for(module, [names[name] for name in taken])
+        outputs = Program.of(asked, tuple(inputs), free_batch=program.any_batch).outputs
+        nodes = {node.name for node in again.exported.graph.nodes}
+        found = zip(taken, outputs[-len(taken) :], strict=True)
+        results |= {names[name]: node for name, node in found if node in nodes}
+    return again, {name: results[key] for name, key in names.items() if key in results}
+
+
+def _asked_for(module: fx.GraphModule, names: Sequence[str]) -> fx.GraphModule:
+    """The network that also returns what some of its modules give."""
+    graph = copy.deepcopy(module.graph)
+    by_target = {node.target: node for node in graph.nodes if node.op == "call_module"}
+    output = next(node for node in graph.nodes if node.op == "output")
+    output.args = ((*output.args[0], *(by_target[name] for name in names)),)
+    return fx.GraphModule(module, graph)
+
+
+def _found(program: Program, ids: Iterable[str]) -> tuple[dict[fx.Node, Instead], dict[str, str]]:
+    weights = weights_by_node(program.exported)
+    names = {layer.node: layer.name for layer in program.layers}
+    rewrites = [REWRITES[id] for id in ids]
+    instead: dict[fx.Node, Instead] = {}
+    done: dict[str, str] = {}
+    for node in program.exported.graph.nodes:
+        call = Call.of(node, weights) if node.op == "call_function" else None
+        for rewrite in rewrites:
+            if call is None or call.name not in rewrite.operators:
+                continue
+            made = rewrite.make(call)
+            if made is not None:
+                instead[node] = made
+                # Of an operator with several results the first that is used is the layer.
+                named = (n.name for n in (node, *node.users) if n is node or n.target is GETITEM)
+                layer = next((names[name] for name in named if name in names), None)
+                done |= {layer: rewrite.id} if layer is not None else {}
+                break
+    return instead, done
+
+
+def _results(program: Program) -> dict[str, str]:
+    """By module of a plain network, the node of what it gives."""
+    found: dict[str, str] = {}
+    for node in program.exported.graph.nodes:
+        stack = [value[0] for value in (node.meta.get("nn_module_stack") or {}).values()]
+        inside = next((name for name in stack if name), None)
+        if inside is not None and is_tap(node):
+            found[inside.partition(".")[0]] = node.name
+    return found
+
+
+@edit("rewrite-layers", on="network")
+def rewrite_layers(network: nn.Module, *, layers: Mapping[str, str], seed: int = 0) -> nn.Module:
+    """The named layers computed by other operators, the function kept: by layer the id of its rewrite."""
+    for name, id in layers.items():
+        layer = find_layer(network, name)
+        made = REWRITES[id].layer(layer) if id in REWRITES else None
+        if made is None:
+            raise UserError(f"edit: layer {name!r}, a {type(layer).__name__}, has no rewrite {id!r}")
+        network = replace_layer(network, name, made.train(layer.training))
     return network
-
-
-def _response_norms(network: nn.Module) -> list[str]:
-    return [name for name, module in network.named_modules() if type(module) is nn.LocalResponseNorm and name]
-
-
-# By id: which layers of a network it takes, and the edit.
-REWRITES: dict[str, tuple[Callable[[nn.Module], list[str]], Callable[..., nn.Module]]] = {
-    LOCAL_RESPONSE_NORM: (_response_norms, local_response_norm_by_convolution),
-}
-
-
-def rewritten(network: nn.Module, ids: tuple[str, ...], shapes: Shapes) -> tuple[nn.Module, dict[str, str]]:
-    """A copy of `network` with the rewrites of `ids` that it needs, and by layer the rewrite made of it; the
-    network itself where it needs none. `shapes` are by layer those of its result, (N, C, …)."""
-    done = {name: id for id in ids for name in REWRITES[id][0](network) if name in shapes}
-    if not done:
-        return network, {}
-    network = copy.deepcopy(network)
-    for id in ids:
-        names = {name: shapes[name] for name, of in done.items() if of == id}
-        if names:
-            network = REWRITES[id][1](network, names)
-    return network, done

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 import numpy as np
+import torch
 from attrs import field, frozen
 
 from netwright.catalogue import Target
@@ -93,14 +94,12 @@ class Yard:
         the technology needs it."""
         key = "/".join((target.batch, *target.rewrites))
         if key not in self._programs:
-            shapes = {layer.name: layer.shape for layer in self.whole.layers}
-            network, done = rewritten(self.original.network, target.rewrites, shapes)
             batch = None if target.batch == "any" else 1
-            plain = target.batch if not done else key
-            if plain not in self._programs:
-                self._programs[plain] = self.original.program(batch, network)
-            self._programs[key] = self._programs[plain]
-            self._rewritten[key] = done
+            if target.batch not in self._programs:
+                self._programs[target.batch] = self.original.program(batch)
+            as_it_is = self._programs[target.batch]
+            inputs = [torch.from_numpy(a) for a in self.original.flat(0, batch or self.original.example)]
+            self._programs[key], self._rewritten[key] = rewritten(as_it_is, target.rewrites, inputs)
         return self._programs[key]
 
     def rewrites(self, target: Target) -> dict[str, str]:

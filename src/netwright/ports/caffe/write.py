@@ -22,9 +22,9 @@ from torch.utils import _pytree as pytree
 from netwright.ports.caffe import operators
 from netwright.ports.caffe.caffemodel import write_caffemodel
 from netwright.ports.caffe.operators.normalisation import response_norm
-from netwright.ports.caffe.patterns import ResponseNorm, name_of, response_norms
 from netwright.ports.caffe.prototxt import Message, message, text_of
 from netwright.ports.caffe.steps import WRITERS, Draft, Held, Step, Unsayable, shape_of
+from netwright.ports.patterns import ResponseNorm, name_of, response_norms
 from netwright.ports.program import Program
 from netwright.values import Limit, Place, UserError
 

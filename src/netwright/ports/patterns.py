@@ -28,7 +28,7 @@ class ResponseNorm:
 def response_norms(graph: fx.Graph) -> Iterator[ResponseNorm]:
     """Every local response normalisation of a program."""
     for node in graph.nodes:
-        found = _response_norm(node) if name_of(node) == "div" else None
+        found = response_norm_at(node) if name_of(node) == "div" else None
         if found is not None:
             yield found
 
@@ -40,7 +40,7 @@ def name_of(node: fx.Node) -> str:
     return name if name.startswith("__") else name.rstrip("_") or name
 
 
-def _response_norm(last: fx.Node) -> ResponseNorm | None:
+def response_norm_at(last: fx.Node) -> ResponseNorm | None:
     """x / (k + alpha * average(pad(x * x))) ** beta, walked from its end."""
     given, bottom = last.args[0], last.args[1]
     inner: list[fx.Node] = []
