@@ -14,7 +14,7 @@ from netwright.values.port import LimitKind
 class Difference:
     """`what` is done differently by `targets` at `operators`, with the `remedy`. `handled` says what the port
     itself does about it; where that is nothing the difference is told before a port is made, of every layer
-    for which `when(program, layer)` holds."""
+    for which `when(program, layer)` holds. `rewrites` are what the port computes such layers by."""
 
     id: str
     targets: tuple[str, ...]
@@ -24,6 +24,7 @@ class Difference:
     handled: str = ""
     kind: LimitKind = "changes meaning"
     source: str = ""
+    rewrites: tuple[str, ...] = ()
     when: Callable[[Program, Layer], bool] | None = field(default=None, repr=False)
 
     def meets(self, program: Program, layer: Layer) -> bool:

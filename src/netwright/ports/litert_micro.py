@@ -5,8 +5,13 @@ Source: https://ai.google.dev/edge/litert/microcontrollers/overview
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Sequence
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +19,7 @@ import numpy as np
 
 from netwright.catalogue import target
 from netwright.ports.litert import litert, signature_of
+from netwright.ports.running import Unsupported
 
 if TYPE_CHECKING:
     from netwright.ports.program import Program
@@ -36,13 +42,49 @@ class MicroInterpreter:
         takes, gives = signature_of(native)
         self._takes = [([d["index"] for d in native.get_input_details()].index(i), kind) for i, kind in takes]
         self._gives = [[d["index"] for d in native.get_output_details()].index(i) for i in gives]
-        self._native: Any = runtime.Interpreter.from_file(str(files[0]), arena_size=ARENA)
+        with _overheard() as said:
+            try:
+                self._native: Any = runtime.Interpreter.from_file(str(files[0]), arena_size=ARENA)
+            except RuntimeError as raised:
+                raise Unsupported(_reason(said())) from raised
 
     def run(self, inputs: Sequence[np.ndarray], taps: Sequence[str]) -> tuple[Arrays, dict[str, np.ndarray]]:
         for (index, kind), array in zip(self._takes, inputs, strict=True):
             self._native.set_input(np.ascontiguousarray(array.astype(kind, copy=False)), index)
         self._native.invoke()
         return [np.array(self._native.get_output(index)) for index in self._gives], {}
+
+
+@contextlib.contextmanager
+def _overheard() -> Generator[Callable[[], str]]:
+    """What the runtime prints on standard error, which gets it as well."""
+    sys.stderr.flush()
+    held = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+
+        def said() -> str:
+            file.seek(0)
+            return file.read().decode(errors="replace")
+
+        try:
+            yield said
+        finally:
+            os.dup2(held, 2)
+            os.close(held)
+            print(said(), file=sys.stderr, end="", flush=True)
+
+
+def _reason(said: str) -> str:
+    lacking = sorted(set(re.findall(r"Didn't find op for builtin opcode '(\w+)'", said)))
+    if lacking:
+        return f"the microcontrollers' runtime has no {', '.join(lacking)}"
+    prepared = re.search(r"Node (\w+) \(number \d+\) failed to prepare", said)
+    broken = re.search(r"\S+\.cc:\d+ (.+) was not true", said)
+    if prepared:
+        why = f": it wants {broken[1]}" if broken else ""
+        return f"the microcontrollers' runtime does not take this {prepared[1]}{why}"
+    return "the microcontrollers' runtime cannot lay the file out in its memory; the log has its reason"
 
 
 @target(
@@ -59,7 +101,8 @@ class MicroInterpreter:
         "softplus-by-exponential",
         "mish-by-exponential",
         "average-pooling-by-count",
-        "recurrence-step-by-step",
+        "lstm-step-by-step",
+        "gru-step-by-step",
         "concatenation-in-portions",
         "transposed-convolution-cropped",
     ),

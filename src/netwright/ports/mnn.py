@@ -80,7 +80,7 @@ class Module:
     batch="one",
     taps="free",
     open=Module,
-    rewrites=("mish-by-exponential", "recurrence-step-by-step", "gelu-by-exponential"),
+    rewrites=("mish-by-exponential", "lstm-step-by-step", "gelu-by-exponential"),
 )
 def mnn(source: Source) -> Path:
     """The network as one MNN file."""

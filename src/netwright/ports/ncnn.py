@@ -74,7 +74,6 @@ class Net:
         "softsign-by-reciprocal",
         "parts-before-shaping",
         "average-pooling-by-count",
-        "recurrence-step-by-step",
         "comparison-by-lookup",
     ),
 )
@@ -82,12 +81,15 @@ def ncnn(source: Source) -> tuple[Path, ...]:
     """The network as ncnn's pair of files, weights in 32 bits."""
     import torch
 
+    from netwright.ports.rewriting import answers
+
     pnnx: Any = importlib.import_module("pnnx")
 
     script = source.folder / "network.pt"
     arguments = source.example
     with torch.no_grad():
-        traced: Any = torch.jit.trace(source.program.module(), arguments, check_trace=False)
+        module = source.program.module(answers(source.program, ("recurrence-as-layer",))[0])
+        traced: Any = torch.jit.trace(module, arguments, check_trace=False)
         traced.save(str(script))
     shapes = ",".join(
         f"[{','.join(map(str, a.shape))}]{_TYPES[str(a.dtype).split('.')[1]]}" for a in arguments

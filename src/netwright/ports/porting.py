@@ -13,7 +13,7 @@ import attrs
 from netwright.catalogue import Target
 from netwright.ports.bisection import bisect
 from netwright.ports.devices import budgeted, measured_int8
-from netwright.ports.differences import met_by
+from netwright.ports.differences import mended_by, met_by
 from netwright.ports.original import Original
 from netwright.ports.program import Program
 from netwright.ports.proof import Proof
@@ -78,21 +78,17 @@ def port(
 
 def known_limits(yard: Yard, target: Target) -> tuple[Limit, ...]:
     """The known differences that a network meets in a technology, and what is rewritten for it."""
-    done = yard.rewrites(target)
     layers = {layer.name: layer for layer in yard.whole.layers}
-    made = tuple(
-        Limit(
-            name,
-            layers[name].place.file,
-            layers[name].place.line,
-            f"{layers[name].kind} is not in {target.title}; the port computes the same by other operators",
-            "",
-            "rewritten",
-            edit,
+    made: list[Limit] = []
+    for name, rewrite in yard.rewrites(target).items():
+        layer, known = layers[name], mended_by(rewrite, target.id)
+        why = known.what if known is not None else f"{target.title} does not take {layer.kind}"
+        what = f"{why}; the port computes the same by other operators"
+        place = layer.place
+        made.append(
+            Limit(name, place.file, place.line, what, "", "rewritten", known.id if known else rewrite)
         )
-        for name, edit in done.items()
-    )
-    return made + tuple(met_by(yard.program(target), target.id))
+    return (*made, *met_by(yard.program(target), target.id))
 
 
 def joined(known: tuple[Limit, ...], found: tuple[Limit, ...]) -> tuple[Limit, ...]:

@@ -26,7 +26,7 @@ def rewritten(
 
     The layers keep their names; what a rewritten one consists of is no layer.
     """
-    instead, done = _found(program, ids)
+    instead, done = answers(program, ids)
     if not instead:
         return program, {}
     again, results = _followed(program, instead, inputs)
@@ -64,7 +64,8 @@ def _asked_for(module: fx.GraphModule, names: Sequence[str]) -> fx.GraphModule:
     return fx.GraphModule(module, graph)
 
 
-def _found(program: Program, ids: Iterable[str]) -> tuple[dict[fx.Node, Instead], dict[str, str]]:
+def answers(program: Program, ids: Iterable[str]) -> tuple[dict[fx.Node, Instead], dict[str, str]]:
+    """What the rewrites of `ids` put in place of calls of the program, and by layer the rewrite."""
     weights = weights_by_node(program.exported)
     names = {layer.node: layer.name for layer in program.layers}
     rewrites = [REWRITES[id] for id in ids]

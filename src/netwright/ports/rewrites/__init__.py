@@ -4,7 +4,7 @@ from netwright.ports.rewrites.activations import ELU, GELU, MISH, SOFTPLUS, SOFT
 from netwright.ports.rewrites.call import Call, Instead, Rewrite
 from netwright.ports.rewrites.parts import PARTS
 from netwright.ports.rewrites.pooling import AVERAGE_POOLING
-from netwright.ports.rewrites.recurrent import RECURRENT
+from netwright.ports.rewrites.recurrent import AS_LAYER, GRU, LSTM
 from netwright.ports.rewrites.response_norm import RESPONSE_NORM
 from netwright.ports.rewrites.shapes import CONCATENATION
 from netwright.ports.rewrites.tokens import TOKENS
@@ -13,8 +13,8 @@ from netwright.ports.rewrites.transposed import TRANSPOSED
 REWRITES = {
     one.id: one
     for one in (
-        RESPONSE_NORM, GELU, ELU, MISH, SOFTPLUS, SOFTSIGN, AVERAGE_POOLING, RECURRENT, CONCATENATION, PARTS,
-        TRANSPOSED, TOKENS,
+        RESPONSE_NORM, GELU, ELU, MISH, SOFTPLUS, SOFTSIGN, AVERAGE_POOLING, LSTM, GRU, AS_LAYER, PARTS,
+        CONCATENATION, TRANSPOSED, TOKENS,
     )
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from netwright.ports.rewrites.call import Call, Instead, Rewrite, single
 _P = 0.3275911
 _A = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
 _FAR = 20.0  # above it mish is the identity in 32 bits
+_EXACT = 17.0  # from it on a softplus that becomes the identity there does so within 32 bits
 
 
 class GELUByExponential(nn.Module):
@@ -118,14 +119,16 @@ def _elu_layer(module: nn.Module) -> nn.Module | None:
     return _selu() if type(module) is nn.SELU else None
 
 
-def _softplus(call: Call) -> Instead:
+def _softplus(call: Call) -> Instead | None:
     if call.name == "log_sigmoid":
         return single(SoftplusByExponential(mirrored=True), call)
+    if call["threshold"] < _EXACT:
+        return None
     return single(SoftplusByExponential(float(call["beta"])), call)
 
 
 def _softplus_layer(module: nn.Module) -> nn.Module | None:
-    if type(module) is nn.Softplus:
+    if type(module) is nn.Softplus and module.threshold >= _EXACT:
         return SoftplusByExponential(float(module.beta))
     return SoftplusByExponential(mirrored=True) if type(module) is nn.LogSigmoid else None
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from attrs import frozen
 from torch import Tensor, fx, nn
+from torch.fx.node import map_arg
 
 from netwright.ports.patterns import name_of
 
@@ -26,7 +27,7 @@ class Call:
         schema = getattr(node.target, "_schema", None)
         if schema is None:
             return None
-        given = fx.node.map_arg((node.args, node.kwargs), lambda n: weights.get(n.name, n))
+        given: Any = map_arg((node.args, node.kwargs), lambda n: weights.get(n.name, n))
         positional, named = given
         found = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
         names = [argument.name for argument in schema.arguments]

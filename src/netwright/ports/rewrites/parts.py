@@ -20,19 +20,21 @@ class PartsOfLastAxis(nn.Module):
         self.parts, self.size, self.shape, self.order = list(parts), size, list(shape), list(order)
 
     def forward(self, x: Tensor) -> Any:
-        found = tuple(
+        found = [
             x[..., part * self.size : (part + 1) * self.size].reshape(self.shape).permute(self.order)
             for part in self.parts
-        )
-        return found if len(found) > 1 else found[0]
+        ]
+        return tuple(found) if len(found) > 1 else found[0]
 
 
 def _parts(call: Call) -> Instead | None:
     """Of `x.view(…, parts, heads, size).permute(…)` whose axis of parts is unbound or one part selected."""
-    permuted = call["self"]
-    if name_of(permuted) != "permute" or name_of(permuted.args[0]) not in ("view", "reshape", "unflatten"):
+    permuted: Any = call["self"]
+    if not isinstance(permuted, fx.Node) or name_of(permuted) != "permute":
         return None
     viewed: Any = permuted.args[0]
+    if name_of(viewed) not in ("view", "reshape", "unflatten"):
+        return None
     x = viewed.args[0]
     if not isinstance(x, fx.Node):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,7 +50,8 @@ class Unrolled(nn.Module):
     def _run(self, x: Tensor, number: int, backwards: bool) -> tuple[Tensor, State]:
         """What one direction of one layer gives at every step, (B, T, H), and its state after the last."""
         step = _lstm if self.kind == "lstm" else _gru
-        w_ih, w_hh, b_ih, b_hh = [*self.held[number * self.each : (number + 1) * self.each], None, None][:4]
+        w_ih, w_hh, *biases = self.held[number * self.each : (number + 1) * self.each]
+        b_ih, b_hh = biases or (None, None)
         gates = F.linear(x, w_ih, b_ih)  # of all steps at once
         count = x.shape[1]
         state: State | None = None
@@ -68,6 +70,28 @@ class UnrolledLayer(Unrolled):
     def forward(self, x: Tensor) -> Any:
         output, *ends = super().forward(x)
         return output, (tuple(ends) if self.kind == "lstm" else ends[0])
+
+
+class AsLayer(nn.Module):
+    """The layer itself, for tracers that know it as a module only; returns flat what `Unrolled` does."""
+
+    def __init__(
+        self, kind: str, weights: Sequence[Tensor], layers: int, both_ways: bool, batch_first: bool
+    ) -> None:
+        super().__init__()
+        ways = 1 + both_ways
+        made = nn.LSTM if kind == "lstm" else nn.GRU
+        self.layer = made(
+            weights[0].shape[1], weights[1].shape[1], layers, len(weights) == 4 * layers * ways, batch_first,
+            bidirectional=both_ways,
+        )  # fmt: skip
+        with torch.no_grad():
+            for own, weight in zip(self.layer.parameters(), weights, strict=True):
+                own.copy_(weight)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        output, ends = self.layer(x)
+        return output, *(ends if isinstance(ends, tuple) else (ends,))
 
 
 def _lstm(given: Tensor, fed_back: Tensor | None, state: State | None) -> State:
@@ -93,15 +117,15 @@ def _parts(gates: Tensor, count: int) -> list[Tensor]:
     return [gates[:, n * size : (n + 1) * size] for n in range(count)]
 
 
-def _recurrent(call: Call) -> Instead | None:
+def _recurrent(made: Any, call: Call) -> Instead | None:
     """Where it begins with zeros, and no projection follows its state."""
     hidden = call["hx"] if isinstance(call["hx"], (list, tuple)) else [call["hx"]]
     each = 4 if call["has_biases"] else 2
     directions = call["num_layers"] * (1 + call["bidirectional"])
     if not all(_is_zero(state) for state in hidden) or len(call["params"]) != each * directions:
         return None
-    kind, both_ways = name_of(call.node), call["bidirectional"]
-    module = Unrolled(kind, call["params"], call["num_layers"], both_ways, call["batch_first"])
+    kind, both_ways = call.name, call["bidirectional"]
+    module = made(kind, call["params"], call["num_layers"], both_ways, call["batch_first"])
     return Instead(module, (call["input"],))
 
 
@@ -109,13 +133,14 @@ def _is_zero(state: Any) -> bool:
     return isinstance(state, fx.Node) and name_of(state) in ("zeros", "new_zeros", "zeros_like")
 
 
-def _layer(module: nn.Module) -> nn.Module | None:
-    if type(module) not in (nn.LSTM, nn.GRU) or getattr(module, "proj_size", 0):
+def _layer(of: type[nn.LSTM | nn.GRU], module: nn.Module) -> nn.Module | None:
+    if type(module) is not of or module.proj_size:
         return None
-    layer: Any = module
-    kind = "lstm" if type(module) is nn.LSTM else "gru"
-    weights = list(layer.parameters())
-    return UnrolledLayer(kind, weights, layer.num_layers, layer.bidirectional, layer.batch_first)
+    kind = "lstm" if of is nn.LSTM else "gru"
+    weights = list(module.parameters())
+    return UnrolledLayer(kind, weights, module.num_layers, module.bidirectional, module.batch_first)
 
 
-RECURRENT = Rewrite("recurrence-step-by-step", ("lstm", "gru"), _recurrent, _layer)
+LSTM = Rewrite("lstm-step-by-step", ("lstm",), partial(_recurrent, Unrolled), partial(_layer, nn.LSTM))
+GRU = Rewrite("gru-step-by-step", ("gru",), partial(_recurrent, Unrolled), partial(_layer, nn.GRU))
+AS_LAYER = Rewrite("recurrence-as-layer", ("lstm", "gru"), partial(_recurrent, AsLayer))

@@ -40,6 +40,8 @@ def _compared(call: Call) -> Instead | None:
     """Of a comparison turned into floating numbers, where the tokens are those of an embedding."""
     compared: Any = call["self"]
     value = call.node.meta["val"]
+    if not isinstance(compared, fx.Node):
+        return None
     behind = name_of(compared) == "unsqueeze" and compared.args[1] % value.ndim == value.ndim - 1
     if behind:
         compared = compared.args[0]

@@ -1,4 +1,4 @@
-"""Transposed convolutions whose borders and groups a converter does not take."""
+"""Transposed convolutions whose padding and groups a converter does not take."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ _BY_AXES = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 class TransposedAndCropped(nn.Module):
     """A transposed convolution of (N, C, …), each group by itself and without its padding, which is then cut
-    off; where `output_padding` goes beyond it, zeros are laid on before the bias is added.
+    off; where `output_padding` goes beyond it, zeros are laid on before the bias is added. A dilated kernel
+    is a wider one with zeros between.
 
     `weight` is (C, C' / groups, …), `bias` (C',).
     """
+
+    bias: Tensor | None
 
     def __init__(
         self,
@@ -33,12 +36,11 @@ class TransposedAndCropped(nn.Module):
         super().__init__()
         axes = range(weight.ndim - 2)
         self.stride = [one_number(stride, axis) for axis in axes]
-        self.dilation = [one_number(dilation, axis) for axis in axes]
         self.before = [one_number(padding, axis) for axis in axes]
         self.after = [one_number(padding, axis) - one_number(output_padding, axis) for axis in axes]
         self.each = weight.shape[0] // groups
         self.weights = nn.ParameterList(
-            nn.Parameter(part, requires_grad=False) for part in weight.detach().chunk(groups)
+            nn.Parameter(part, requires_grad=False) for part in _widened(weight, dilation).chunk(groups)
         )
         self.register_buffer("bias", None if bias is None else bias.detach().reshape(-1, *(1 for _ in axes)))
         self.transposed = _BY_AXES[len(axes)]
@@ -47,7 +49,7 @@ class TransposedAndCropped(nn.Module):
         found: list[Tensor] = []
         for group, weight in enumerate(self.weights):
             part = x if len(self.weights) == 1 else x[:, group * self.each : (group + 1) * self.each]
-            found.append(self.transposed(part, weight, None, self.stride, dilation=self.dilation))
+            found.append(self.transposed(part, weight, None, self.stride))
         whole = joined(found, 1)
         for axis, (before, after) in enumerate(zip(self.before, self.after, strict=True), 2):
             whole = whole.narrow(axis, before, whole.shape[axis] - before - max(0, after))
@@ -56,9 +58,19 @@ class TransposedAndCropped(nn.Module):
         return whole if self.bias is None else whole + self.bias
 
 
+def _widened(weight: Tensor, dilation: Sequence[int]) -> Tensor:
+    """A kernel with zeros between its places."""
+    every = [one_number(dilation, axis) for axis in range(weight.ndim - 2)]
+    sizes = [(n - 1) * d + 1 for n, d in zip(weight.shape[2:], every, strict=True)]
+    wide = weight.new_zeros(*weight.shape[:2], *sizes)
+    wide[(..., *(slice(None, None, d) for d in every))] = weight.detach()
+    return wide
+
+
 def _transposed(call: Call) -> Instead | None:
-    ungrouped = call["groups"] == 1
-    if (ungrouped and not any(call["output_padding"])) or not isinstance(call["weight"], Tensor):
+    plain = call["groups"] == 1 and not any((*call["padding"], *call["output_padding"]))
+    plain = plain and all(d == 1 for d in call["dilation"])
+    if plain or not isinstance(call["weight"], Tensor):
         return None
     names = ("weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
     return single(TransposedAndCropped(*(call[name] for name in names)), call, "input")
