@@ -35,8 +35,8 @@ LIMITS = {
     ),
     "attention over a long sequence": (
         lambda: Of(lambda s, x: F.scaled_dot_product_attention(x, x, x)),
-        (2, 1500, 64),
-        "written out, to 288 M values",
+        (2, 2100, 64),
+        "written out, to 564 M values",
     ),
     "weights for each input": (
         lambda: Of(lambda s, x: torch.cat([s.w, x], 1), w=weights(2, 3)),

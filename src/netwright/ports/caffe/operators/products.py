@@ -32,7 +32,7 @@ from netwright.ports.caffe.steps import (
     writes,
 )
 
-MAX_VALUES = 1 << 28  # of all products of a network written out, which Caffe holds twice: 2 GiB
+MAX_VALUES = 1 << 29  # of all products of a network written out, which Caffe holds twice: 4 GiB
 _MASKED = np.float32(-1e30)  # e to its power is 0, as that of -inf, which times 0 would be no number
 
 
@@ -159,7 +159,7 @@ def multiplied(step: Step, blob: str, shape: Shape, other: str, wide: Shape, to:
 
 
 def _within_memory(step: Step, values: int) -> None:
-    """Counts the values of a product of the inputs that the program was read with."""
+    """Counts the values of a product, for a batch like that which the program was read with."""
     for size in step.results[0].shape[:-2]:
         values *= size if isinstance(size, int) else int(getattr(size.node, "hint", None) or 1)
     step.held.products.append(values)
@@ -167,7 +167,8 @@ def _within_memory(step: Step, values: int) -> None:
     if total > MAX_VALUES:
         raise Unsayable(
             f"brings the products of activations, written out, to {total / 1e6:,.0f} M values",
-            f"keep them below {MAX_VALUES / 1e6:,.0f} M by fewer tokens, or port to another technology",
+            f"keep them to {MAX_VALUES / 1e6:,.0f} M by fewer tokens or a smaller batch, or port to another "
+            "technology",
         )
 
 
