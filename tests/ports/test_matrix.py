@@ -27,7 +27,6 @@ OTHERWISE = {
                 "transformer-encoder", "attention", "vision-transformer", "mlp-mixer",
             ),
             "ncnn": ("activations", "lstm", "gru-bidirectional", "attention", "vision-transformer", "text"),
-            "caffe": ("transformer-encoder", "attention", "vision-transformer", "text"),
             "mnn": ("activations", "lstm"),
             "litert": ("autoencoder",),
         }.items()

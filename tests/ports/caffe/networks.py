@@ -258,6 +258,25 @@ class Mixer(nn.Module):
         return self.head((x + self.channels(self.norm2(x))).mean(1))
 
 
+class VisionTransformer(nn.Module):
+    """A class token before the patches, PyTorch's own encoder layer, and attention written out."""
+
+    def __init__(self):
+        super().__init__()
+        self.patch, self.token = nn.Conv2d(3, 12, 8, 8), nn.Parameter(torch.randn(1, 1, 12))
+        self.position = nn.Parameter(torch.randn(1, 17, 12))
+        self.encoder = nn.TransformerEncoderLayer(12, 3, 16, 0.0, batch_first=True)
+        self.qkv, self.out, self.head = nn.Linear(12, 36), nn.Linear(12, 12), nn.Linear(12, 10)
+
+    def forward(self, x):
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.position
+        x = self.encoder(x)
+        q, k, v = self.qkv(x).unflatten(2, (3, 2, 6)).permute(2, 0, 3, 1, 4).unbind(0)
+        x = x + self.out(((q @ k.transpose(-2, -1)).softmax(-1) @ v).transpose(1, 2).flatten(2))
+        return self.head(x[:, 0])
+
+
 IMAGE = (2, 3, 32, 32)
 NETWORKS = {
     "AlexNet": (alexnet, [(2, 3, 67, 67)]),
@@ -271,6 +290,7 @@ NETWORKS = {
     "two inputs, two outputs": (Two, [IMAGE, (2, 5)]),
     "ConvNeXt": (ConvNeXt, [IMAGE]),
     "Mixer": (Mixer, [IMAGE]),
+    "vision transformer": (VisionTransformer, [IMAGE]),
 }
 
 

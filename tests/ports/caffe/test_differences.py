@@ -189,6 +189,67 @@ def test_opencv_does_not_dilate_a_deconvolution(tmp_path, caffe):
     assert opencv(*plain, [x])[0][0].shape == (2, 4, 12, 10)
 
 
+@needs_caffe
+def test_caffe_has_no_layer_that_multiplies_two_activations_as_matrices(tmp_path, caffe):
+    """products: the layer that multiplies by a matrix takes one blob; its matrix is a weight."""
+    from netwright.values import UserError
+
+    class Product(nn.Module):
+        def forward(self, x):
+            return x @ x.transpose(1, 2)
+
+    x = random_blob((2, 5, 5))
+    plain = one_layer(
+        tmp_path, "InnerProduct", "inner_product_param { num_output: 5 axis: 2 }", [x.shape] * 2
+    )
+    with pytest.raises(UserError, match="takes 1 bottom"):
+        caffe(*plain, [x, x])
+    prototxt, caffemodel, _ = ported(Product(), tmp_path / "port", torch.from_numpy(x))
+    close(caffe(prototxt, caffemodel, [x])[0][0], x @ x.transpose(0, 2, 1))
+
+
+@needs_caffe
+def test_caffe_gives_weights_once_where_pytorch_expands_them_over_the_batch(tmp_path, caffe):
+    """weights-as-activations"""
+    from netwright.values import UserError
+
+    class Joined(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.randn(1, 4))
+
+        def forward(self, x):
+            return torch.cat([self.w.expand(x.shape[0], -1), x], 1)
+
+    x, network = random_blob((3, 5)), Joined()
+    text = layer_text("Parameter", "parameter_param { shape { dim: 1 dim: 4 } }", (), ("w",), "w")
+    text = inputs_text(x.shape) + text + layer_text("Concat", "", ("w", "x0"))
+    with pytest.raises(UserError, match="concat_layer"):
+        caffe(*files(tmp_path, text, {"w": [random_blob((1, 4))]}), [x])
+    prototxt, caffemodel, _ = ported(network, tmp_path / "port", torch.from_numpy(x))
+    close(caffe(prototxt, caffemodel, [x])[0][0], network(torch.from_numpy(x)).detach().numpy())
+
+
+@needs_caffe
+def test_caffe_compares_by_a_threshold_alone(tmp_path, caffe):
+    """comparisons"""
+
+    class Marked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rows = nn.Embedding(4, 1)
+
+        def forward(self, tokens):
+            return self.rows(tokens)[..., 0] * (tokens == 2)
+
+    x, network = np.array([[0, 1, 2, 3]], np.float32), Marked()
+    plain = one_layer(tmp_path, "Threshold", "threshold_param { threshold: 2 }", [x.shape])
+    assert caffe(*plain, [x])[0][0].tolist() == [[0, 0, 0, 1]]
+    prototxt, caffemodel, _ = ported(network, tmp_path / "port", torch.from_numpy(x).long())
+    wanted = network(torch.from_numpy(x).long()).detach().numpy()
+    close(caffe(prototxt, caffemodel, [x])[0][0], wanted)
+
+
 @needs_opencv
 @pytest.mark.parametrize("kind", ["Bias", "Tile", "Threshold", "Reduction", "Embed", "ArgMax"])
 def test_layers_of_caffe_that_opencv_lacks_are_not_what_the_port_is_made_of(kind, tmp_path):

@@ -13,15 +13,40 @@ from ports.caffe.test_writing_layers import Of, weights
 IMAGE = (2, 6, 8, 8)
 
 LIMITS = {
-    "attention": (
-        lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True),
-        (2, 5, 8),
-        "scaled_dot_product_attention, which Caffe lacks",
+    "a product over the batch": (
+        lambda: Of(lambda s, x: x @ x.T),
+        (2, 8),
+        "multiplies the inputs of a batch",
     ),
-    "a product of two activations": (
-        lambda: Of(lambda s, x: x @ x.transpose(1, 2)),
+    "attention with a mask of its input's": (
+        lambda: Of(lambda s, x: F.scaled_dot_product_attention(x, x, x, attn_mask=x @ x.transpose(1, 2))),
         (2, 5, 8),
-        "multiplies two activations as matrices",
+        "a mask that is computed from the input",
+    ),
+    "attention that drops": (
+        lambda: Of(lambda s, x: F.scaled_dot_product_attention(x, x, x, dropout_p=0.5)),
+        (2, 5, 8),
+        "drops at random",
+    ),
+    "attention that is masked from everything": (
+        lambda: Of(lambda s, x: F.scaled_dot_product_attention(x, x, x, torch.zeros(5, 5).bool())),
+        (2, 5, 8),
+        "masks all keys of a query",
+    ),
+    "attention over a long sequence": (
+        lambda: Of(lambda s, x: F.scaled_dot_product_attention(x, x, x)),
+        (2, 2100, 64),
+        "written out, to 564 M values",
+    ),
+    "weights for each input": (
+        lambda: Of(lambda s, x: torch.cat([s.w, x], 1), w=weights(2, 3)),
+        (2, 5),
+        "differ from input to input",
+    ),
+    "a sum of truth values": (
+        lambda: Of(lambda s, x: (lambda t: (t > 1) + (t < 1))(x.argmax(1, keepdim=True))),
+        (2, 5),
+        "adds truth values",
     ),
     "an operator that is not known": (lambda: Of(lambda s, x: x.cumsum(1)), IMAGE, "uses cumsum"),
     "dilated pooling": (lambda: nn.MaxPool2d(3, 1, dilation=2), IMAGE, "pools with dilation"),
@@ -61,17 +86,17 @@ def test_what_caffe_lacks_is_a_limit_and_no_crash(case, tmp_path):
 
 
 def test_the_limit_names_the_layer_and_its_line_in_the_users_file():
-    class Attention(nn.Module):
+    class Total(nn.Module):
         def forward(self, x):
-            return F.scaled_dot_product_attention(x, x, x)
+            return torch.cumsum(x, 1)
 
     network = nn.Sequential()
-    network.attn = Attention()
+    network.total = Total()
     (limit,) = limits(Program.of(network, (torch.randn(2, 5, 8),)))
-    assert limit.layer.startswith("attn")
+    assert limit.layer.startswith("total")
     assert limit.file.endswith("test_limits.py")
     with open(__file__) as source:
-        assert "scaled_dot_product_attention" in source.read().splitlines()[limit.line - 1]
+        assert "cumsum" in source.read().splitlines()[limit.line - 1]
 
 
 def test_an_operator_on_whole_numbers_is_named_with_the_line_of_the_layer_it_leads_to():
@@ -83,6 +108,19 @@ def test_an_operator_on_whole_numbers_is_named_with_the_line_of_the_layer_it_lea
     (limit, *_) = limits(Program.of(Masked(), (torch.randn(3, 5),)))
     assert "uses ne" in limit.limit
     assert limit.file.endswith("test_limits.py") and limit.line
+
+
+def test_tokens_are_not_compared_by_a_table_that_is_too_short_for_them():
+    class Parted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rows = nn.Embedding(2, 3)
+
+        def forward(self, tokens):
+            return self.rows(tokens.bool().long()).sum(-1) * (tokens != 5)
+
+    found = limits(Program.of(Parted(), (torch.tensor([[0, 5, 7]]),)))
+    assert [limit.limit.split(" on ")[0] for limit in found] == ["uses to", "uses ne"]
 
 
 def test_all_limits_are_found_in_one_go():

@@ -283,15 +283,6 @@ def test_an_operator_read_back_means_the_same_for_any_batch(case, tmp_path):
 
 
 @needs_caffe
-def test_rows_that_are_looked_up_are_written_for_caffe(tmp_path, caffe):
-    network = nn.Sequential(nn.Embedding(10, 4), nn.Flatten(), nn.Linear(20, 3))
-    numbers = torch.tensor([[0, 3, 9, 1, 1], [2, 2, 4, 0, 7]])
-    prototxt, caffemodel, _ = write(Program.of(network, (numbers,)), tmp_path)
-    found, _ = caffe(prototxt, caffemodel, [numbers.numpy()])
-    close(found[0], network(numbers).detach().numpy())
-
-
-@needs_caffe
 def test_the_largest_class_is_written_for_caffe(tmp_path, caffe):
     network = Of(lambda s, x: x.argmax(1).float())
     x = torch.randn(3, 7)

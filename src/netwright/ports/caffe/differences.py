@@ -5,6 +5,7 @@ from __future__ import annotations
 from netwright.ports.difference import Difference
 
 _POOLING = ("max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d")
+_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 _SOURCE = "https://github.com/BVLC/caffe/blob/master/src/caffe/proto/caffe.proto"
 
 
@@ -140,8 +141,29 @@ DIFFERENCES: tuple[Difference, ...] = (
         "recurrent layers are written out step by step",
     ),
     _of(
+        "products",
+        ("matmul", "bmm", "baddbmm", "scaled_dot_product_attention"),
+        "Caffe multiplies by matrices of weights only, not two activations with each other",
+        "keep sequences short: a product of T rows, S columns and D terms each takes T · S · D values, twice",
+        "one factor is repeated, a Scale layer multiplies it by the other, a convolution with ones sums",
+    ),
+    _of(
+        "weights-as-activations",
+        ("cat", "stack"),
+        "Caffe's Parameter layer gives its weights once, not for each input of a batch",
+        "add weights to an activation",
+        "weights that are joined to an activation are the bias of an inner product with zeros",
+    ),
+    _of(
+        "comparisons",
+        _COMPARISONS,
+        "Caffe compares by Threshold alone, which says where a number is greater",
+        "compare numbers that an embedding looks up too",
+        "those are compared by a table, which an Embed layer looks up",
+    ),
+    _of(
         "opencv-missing-layers",
-        ("embedding", "argmax"),
+        ("embedding", "argmax", *_COMPARISONS),
         "OpenCV's importer lacks Bias, Tile, Threshold, Reduction, Embed and ArgMax, which Caffe has",
         "run the port with a real Caffe, or look numbers up before the network",
     ),

@@ -54,10 +54,12 @@ class Draft:
 
 @frozen
 class Held:
-    """What is known of each node so far: the blobs of activations, the values of constants."""
+    """What is known of each node so far: the blobs of activations, the values of constants. Also how many
+    values each product of activations takes."""
 
     blobs: dict[fx.Node, Any]
     constants: dict[fx.Node, Any]
+    products: list[int] = Factory(list)
 
 
 @define
@@ -262,3 +264,22 @@ def broadcast(step: Step, blob: str, shape: Shape, to: Shape) -> str:
             blob = along(step, blob, wide, axis, np.ones((fixed([wanted])[0], 1)))
             wide = (*wide[:axis], wanted, *wide[axis + 1 :])
     return blob
+
+
+def held_for_each(step: Step, node: fx.Node, like: fx.Node) -> str:
+    """The blob of a node. Weights come once for each input of the activation `like`: as the bias of an inner
+    product with zeros, for Caffe's own Parameter layer knows nothing of the batch."""
+    if not step.is_constant(node):
+        return step.blob(node)
+    array, to, shape = step.array(node), shape_of(node), shape_of(like)
+    if not array.ndim or to[0] != shape[0] or (array != array[:1]).any():
+        raise Unsayable(
+            "takes weights for an activation that differ from input to input, or are not there for each",
+            "expand the weights over the batch, as the first axis",
+        )
+    size = math.prod(fixed(shape[1:]))
+    one = cut(step, reshaped(step, step.blob(like), shape, (shape[0], size)), 1, 0, 1, size)
+    settings = {"num_output": array[0].size}
+    weights = [np.zeros((array[0].size, 1)), array[0].reshape(-1)]
+    rows = step("InnerProduct", one, part="held", weights=weights, inner_product_param=settings)
+    return reshaped(step, rows, (to[0], array[0].size), to)

@@ -7,8 +7,10 @@ nothing of the layers around it.
 from netwright.ports.caffe.operators import (
     activations,
     arithmetic,
+    lookups,
     normalisation,
     pooling,
+    products,
     recurrent,
     reductions,
     resizing,
@@ -19,8 +21,10 @@ from netwright.ports.caffe.operators import (
 __all__ = [
     "activations",
     "arithmetic",
+    "lookups",
     "normalisation",
     "pooling",
+    "products",
     "recurrent",
     "reductions",
     "resizing",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from torch import fx
 
 from netwright.ports.caffe.operators.activations import power, times
@@ -38,6 +39,8 @@ def subtract_from(step: Step, input: Any, other: Any, alpha: float = 1) -> str:
 
 
 def _sum(step: Step, *terms: tuple[Any, float]) -> str:
+    if step.results[0].dtype is torch.bool:  # which is their or, not their sum
+        raise Unsayable("adds truth values", "turn them into floating numbers before")
     (first, one), (second, two) = terms
     if not _is_activation(step, first):
         (first, one), (second, two) = terms[::-1]
@@ -136,8 +139,9 @@ def affine(
 ) -> str:
     """x · weight + bias with weights of the shape of the last axes, as one Scale layer over those they vary
     along. Caffe's Bias layer would do for a bias alone, but OpenCV's importer has none."""
-    given = [array for array in (weight, bias) if array is not None]
+    given = [np.asarray(array, np.float32) for array in (weight, bias) if array is not None]
     wide = [array.reshape((1,) * (len(shape) - array.ndim) + array.shape) for array in given]
+    wide = [array[:1] if len(array) > 1 and (array == array[:1]).all() else array for array in wide]
     varying = [axis for axis in range(len(shape)) if any(array.shape[axis] != 1 for array in wide)] or [1]
     first, last = varying[0], varying[-1] + 1
     if first == 0:

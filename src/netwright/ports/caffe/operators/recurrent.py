@@ -1,4 +1,4 @@
-"""Lookups, and recurrent layers written out step by step.
+"""Recurrent layers written out step by step.
 
 Caffe's own LSTM takes marks of where sequences go on, orders its gates otherwise and is not in OpenCV's
 importer; written out, every step is made of inner products and activations that both have. N inputs, T steps,
@@ -18,14 +18,6 @@ from netwright.ports.caffe.prototxt import Word
 from netwright.ports.caffe.steps import Array, Shape, Step, Unsayable, cut, fixed, reshaped, shape_of, writes
 
 MAX_STEPS = 512
-
-
-@writes("embedding")
-def embedding(step: Step, weight: Any, indices: fx.Node, **_: Any) -> str:
-    """Caffe's Embed takes the numbers as floats; OpenCV's importer lacks it."""
-    rows = step.array(weight)
-    settings = {"num_output": rows.shape[1], "input_dim": len(rows), "bias_term": False}
-    return step("Embed", step.blob(indices), weights=[rows], embed_param=settings)
 
 
 @writes("lstm", "gru", "rnn_tanh", "rnn_relu")

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import fx
 
 from netwright.ports.caffe.operators.activations import power
+from netwright.ports.caffe.operators.lookups import by_table
 from netwright.ports.caffe.operators.windows import zero_padded
 from netwright.ports.caffe.steps import (
     Shape,
@@ -21,6 +22,7 @@ from netwright.ports.caffe.steps import (
     broadcast,
     cut,
     fixed,
+    held_for_each,
     reshaped,
     shape_of,
     writes,
@@ -58,6 +60,8 @@ def reshape(step: Step, input: fx.Node, **_: Any) -> str:
 def same(step: Step, input: fx.Node, **_: Any) -> str:
     if input.meta["val"].is_floating_point() and not step.results[0].is_floating_point():
         raise Unsayable("rounds to whole numbers, which Caffe lacks", "keep to floating numbers")
+    if step.results[0].dtype is torch.bool and input.meta["val"].dtype is not torch.bool:
+        return by_table(step, input, lambda numbers: numbers != 0)
     return step.blob(input)
 
 
@@ -94,15 +98,24 @@ def pixel_shuffle(step: Step, input: fx.Node, upscale_factor: int) -> str:
 @writes("cat", "concat")
 def concatenate(step: Step, tensors: Sequence[fx.Node], dim: int = 0) -> str:
     axis = axis_of(dim, len(step.shape))
-    blobs = [step.blob(tensor) for tensor in tensors if 0 not in shape_of(tensor)]
+    like = _activation(step, tensors)
+    blobs = [held_for_each(step, tensor, like) for tensor in tensors if 0 not in shape_of(tensor)]
     return step("Concat", *blobs, concat_param=None if axis == 1 else {"axis": axis})
+
+
+def _activation(step: Step, tensors: Sequence[fx.Node]) -> fx.Node:
+    """The first that is no weight."""
+    return next(tensor for tensor in tensors if not step.is_constant(tensor))
 
 
 @writes("stack")
 def stack(step: Step, tensors: Sequence[fx.Node], dim: int = 0) -> str:
     axis = axis_of(dim, len(step.shape))
     single = (*step.shape[:axis], 1, *step.shape[axis + 1 :])
-    blobs = [reshaped(step, step.blob(tensor), shape_of(tensor), single) for tensor in tensors]
+    like = _activation(step, tensors)
+    blobs = [
+        reshaped(step, held_for_each(step, tensor, like), shape_of(tensor), single) for tensor in tensors
+    ]
     return step("Concat", *blobs, concat_param={"axis": axis})
 
 

@@ -191,15 +191,3 @@ def added_product(step: Step, input: Any, mat1: fx.Node, mat2: Any, beta: float 
     return inner_product(
         step, mat1, step.array(mat2).T * alpha, np.broadcast_to(bias, step.array(mat2).shape[1:])
     )
-
-
-@writes("matmul", "mm", "bmm")
-def product(step: Step, input: Any, other: Any = None, mat2: Any = None, **_: Any) -> str:
-    """An activation times a weight matrix; Caffe has no product of two activations."""
-    other = mat2 if other is None else other
-    if not step.is_constant(other) or step.is_constant(input) or step.array(other).ndim != 2:
-        raise Unsayable(
-            "multiplies two activations as matrices, which Caffe lacks",
-            "keep attention out of what goes to Caffe, or port to another technology",
-        )
-    return inner_product(step, input, step.array(other).T)
