@@ -32,14 +32,14 @@ def _parts(call: Call) -> Instead | None:
     permuted: Any = call["self"]
     if not isinstance(permuted, fx.Node) or name_of(permuted) != "permute":
         return None
-    viewed: Any = permuted.args[0]
+    viewed, order = tuple[Any, Any](permuted.args)
     if name_of(viewed) not in ("view", "reshape", "unflatten"):
         return None
     x = viewed.args[0]
     if not isinstance(x, fx.Node):
         return None
     given, shape = list(value_of(x).shape), list(value_of(viewed).shape)
-    order = [axis % len(shape) for axis in permuted.args[1]]
+    order = [axis % len(shape) for axis in order]
     axis = order[call["dim"] % len(shape)]
     if not all(isinstance(size, int) for size in (*given, *shape)) or axis != len(given) - 1:
         return None

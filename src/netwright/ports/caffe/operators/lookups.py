@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import fx
 
-from netwright.ports.caffe.patterns import name_of
 from netwright.ports.caffe.steps import Array, Step, Unsayable, reshaped, shape_of, writes
+from netwright.ports.patterns import name_of
 
 _WHOLE = {
     *("to", "_to_copy", "clone", "contiguous", "detach", "alias", "view", "reshape", "flatten"),
