@@ -320,6 +320,16 @@ class Present(nn.Module):
 
 
 @needs("ncnn", "pnnx")
+def test_circular_padding_is_zeros_unless_it_is_rewritten(tmp_path):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1, padding_mode="circular"))
+    x = torch.randn(2, 3, 6, 6)
+    running, _ = made("ncnn", network, x, tmp_path)
+    assert error(running.run([x[:1].numpy()], [])[0][0], network(x[:1])) > 0.1
+    same("ncnn", network, x, tmp_path)
+
+
+@needs("ncnn", "pnnx")
 def test_ncnn_comparisons_are_refused_unless_they_are_rewritten(tmp_path):
     torch.manual_seed(0)
     x = torch.tensor([[3, 0, 7, 0, 19]])

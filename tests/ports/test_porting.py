@@ -8,6 +8,7 @@ import torch
 from netwright.catalogue import Catalogue, Target, entries_of
 from netwright.ports import Original, Settings, port
 from netwright.ports.porting import joined
+from netwright.ports.retraining import changed
 from netwright.values import Limit, TargetEnded, TargetPort, TargetStarted, from_json, to_json
 from ports import odd_targets
 from ports.networks import images, needs, small
@@ -170,3 +171,20 @@ def test_local_response_norm_is_rewritten_where_a_runtime_lacks_it(tmp_path):
     found = ported(TARGETS["executorch"], tmp_path, original(network))
     assert found.status == "parity", found.reason
     assert [(limit.layer, limit.kind) for limit in found.limits] == [("1", "rewritten")]
+
+
+@needs(*NEEDED["ncnn"])
+def test_a_layer_that_does_not_fit_comes_with_what_to_retrain_with(tmp_path):
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3), torch.nn.RReLU(), torch.nn.Conv2d(4, 4, 3), torch.nn.RReLU()
+    ).eval()
+    source = original(network)
+    events = port(source, [TARGETS["ncnn"]], tmp_path, Settings(), time.perf_counter, only_plan=True)
+    found = next(event.port for event in events if isinstance(event, TargetEnded))
+    assert found.status == "unsupported"
+    assert [(limit.layer, [edit.label for edit in limit.retrain]) for limit in found.limits] == [
+        ("1", ["1: RReLU → LeakyReLU"]), ("3", ["3: RReLU → LeakyReLU"]),
+    ]  # fmt: skip
+    edits = [edit for limit in found.limits for edit in limit.retrain]
+    fitting = ported(TARGETS["ncnn"], tmp_path, original(changed(network, edits)))
+    assert fitting.status == "parity" and not fitting.limits

@@ -93,6 +93,10 @@ CASES = {
     ],
     "recurrence-as-layer": [(Recurrent(nn.LSTM(4, 5, 2, bidirectional=True, bias=False)), (11, 3, 4))],
     "concatenation-in-portions": [(Calls(partial(many, axis)), (2, 19, 3)) for axis in (0, 1, -1)],
+    "circular-padding-by-joining": [
+        (Calls(partial(F.pad, pad=(2, 1, 0, 3), mode="circular")), IMAGES),
+        (nn.Sequential(nn.Conv1d(6, 2, 3, padding=2, padding_mode="circular")), (2, 6, 9)),
+    ],
     "parts-before-shaping": [(Calls(attention), (2, 5, 24))],
     "transposed-convolution-cropped": [
         transposed(padding=1),

@@ -93,6 +93,17 @@ PHONES: tuple[Difference, ...] = (
         source="https://github.com/Tencent/ncnn/tree/master/tools/pnnx",
     ),
     Difference(
+        "circular-padding",
+        ("ncnn", "mnn", "litert-micro"),
+        ("pad",),
+        "circular padding is none of these converters': ncnn's pads with zeros, the others take none",
+        "join the ends of each axis by torch.cat",
+        handled="the port does",
+        kind="rewritten",
+        source="measured",
+        rewrites=("circular-padding-by-joining",),
+    ),
+    Difference(
         "ncnn-one-input",
         ("ncnn",),
         (),

@@ -104,6 +104,7 @@ def _reason(said: str) -> str:
         "lstm-step-by-step",
         "gru-step-by-step",
         "concatenation-in-portions",
+        "circular-padding-by-joining",
         "transposed-convolution-cropped",
     ),
 )

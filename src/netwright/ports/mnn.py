@@ -80,7 +80,12 @@ class Module:
     batch="one",
     taps="free",
     open=Module,
-    rewrites=("mish-by-exponential", "lstm-step-by-step", "gelu-by-exponential"),
+    rewrites=(
+        "mish-by-exponential",
+        "lstm-step-by-step",
+        "gelu-by-exponential",
+        "circular-padding-by-joining",
+    ),
 )
 def mnn(source: Source) -> Path:
     """The network as one MNN file."""

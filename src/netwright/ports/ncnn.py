@@ -74,6 +74,7 @@ class Net:
         "softsign-by-reciprocal",
         "parts-before-shaping",
         "average-pooling-by-count",
+        "circular-padding-by-joining",
         "comparison-by-lookup",
     ),
 )

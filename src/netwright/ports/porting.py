@@ -19,7 +19,7 @@ from netwright.ports.program import Program
 from netwright.ports.proof import Proof
 from netwright.ports.quantising import Quantiser, suffering
 from netwright.ports.running import NothingRuns
-from netwright.ports.trying import tried
+from netwright.ports.trying import tried, with_ideas
 from netwright.ports.workshop import Workshop, here
 from netwright.ports.yard import Failed, Settings, Yard
 from netwright.values import DeviceBudget, Limit, Port, Precision, TargetEnded, TargetPort, TargetStarted
@@ -107,11 +107,11 @@ def _planned(yard: Yard, target: Target) -> Generator[Event, None, TargetPort]:
         try:
             said = target.limits is not None
             found = yard.limits(workshop, yard.program(target)) if said else tried(yard, workshop)
-            limits = joined(limits, tuple(found))
+            limits = tuple(with_ideas(yard, workshop, joined(limits, tuple(found))))
             if not any(limit.kind == "refused" for limit in limits):
                 _made(yard, workshop, yard.program(target))  # that all fit each by itself proves no network
         except Failed as raised:
-            limits = joined(limits, _refused(yard, workshop, raised))
+            limits = tuple(with_ideas(yard, workshop, joined(limits, _refused(yard, workshop, raised))))
             return TargetPort(target.id, target.title, "unsupported", str(raised), limits=limits)
     refused = any(limit.kind == "refused" for limit in limits)
     return TargetPort(target.id, target.title, "unsupported" if refused else "planned", limits=limits)
@@ -148,8 +148,8 @@ def _ported(
         try:
             files = yard.build(workshop, program, folder)
         except Failed as raised:
-            refused = _refused(yard, workshop, raised)
-            return attrs.evolve(empty, reason=str(raised), limits=joined(empty.limits, refused))
+            refused = with_ideas(yard, workshop, joined(limits, _refused(yard, workshop, raised)))
+            return attrs.evolve(empty, reason=str(raised), limits=tuple(refused))
         found = _sized(attrs.evolve(empty, status="built"), files)
         quantiser = Quantiser(yard, workshop, files)
         if precision == "int8":
@@ -168,10 +168,8 @@ def _ported(
         except NothingRuns as raised:
             return attrs.evolve(found, reason=str(raised))
         except Failed as raised:
-            refused = _refused(yard, workshop, raised)
-            return attrs.evolve(
-                found, status="unsupported", reason=str(raised), limits=joined(empty.limits, refused)
-            )
+            refused = with_ideas(yard, workshop, joined(limits, _refused(yard, workshop, raised)))
+            return attrs.evolve(found, status="unsupported", reason=str(raised), limits=tuple(refused))
         # Rounding to 8 bits has no first layer: every layer adds its own.
         differs = found.status == "differs" and precision == "float32"
         stages: dict[str, Callable[[], dict[str, Any]]] = {

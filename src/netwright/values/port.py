@@ -7,6 +7,7 @@ from typing import Literal
 from attrs import field, frozen
 
 from netwright.values.device import Budgeted
+from netwright.values.edit import Edit
 
 PortStatus = Literal["parity", "differs", "built", "unsupported", "absent", "planned"]
 Precision = Literal["float32", "int8"]
@@ -19,7 +20,8 @@ class Limit:
 
     `refused` keeps the port from being made, `approximated` and `changes meaning` say what differs unless the
     `remedy` is followed, `rewritten` says what the port has already changed without changing the function.
-    `difference` is the id of a known difference between technologies (docs/ports.md).
+    `difference` is the id of a known difference between technologies (docs/ports.md). `retrain` are edits, to
+    be made together, that alter the function and make the layer fit: an idea to retrain with.
     """
 
     layer: str | None
@@ -29,6 +31,7 @@ class Limit:
     remedy: str
     kind: LimitKind = "refused"
     difference: str | None = None
+    retrain: tuple[Edit, ...] = ()
 
 
 @frozen

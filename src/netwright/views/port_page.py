@@ -11,7 +11,7 @@ from netwright.values import LayerParity, Picture, Port, Ports, TargetPort
 from netwright.views import words
 from netwright.views.colour import diverging
 from netwright.views.port_devices import device_said
-from netwright.views.ports import error_of, limits_told
+from netwright.views.ports import error_of, limits_told, retraining
 from netwright.views.report import render
 
 _WIDE = 216  # pixels of a picture
@@ -44,6 +44,7 @@ def port_html(result: Ports) -> str:
         said=device_said,
         score=_score,
         told=limits_told,
+        retraining=retraining,
         error_of=error_of,
     )
 

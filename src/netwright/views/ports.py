@@ -124,6 +124,12 @@ def limit_line(limit: Limit, more: int) -> RenderableType:
     where = f"{limit.file}:{limit.line}" if limit.file and limit.line else ""
     others = f"and {words.plural(more, 'layer')} more" if more else ""
     head = joined([(limit.kind, "bold"), (limit.layer or "", ""), (where, "dim"), (others, "")])
-    return group(
-        head, indented(text(limit.limit)), indented(text(f"→ {limit.remedy}")) if limit.remedy else None
-    )
+    advice = [f"→ {limit.remedy}"] if limit.remedy else []
+    if limit.retrain:
+        advice.append(f"→ or retrain with {retraining(limit)}")
+    return group(head, indented(text(limit.limit)), *(indented(text(one)) for one in advice))
+
+
+def retraining(limit: Limit) -> str:
+    """What to retrain with, in words."""
+    return ", ".join(edit.label for edit in limit.retrain)

@@ -1,4 +1,4 @@
-"""Joining many tensors, in portions that small runtimes take."""
+"""Joining tensors: many, in portions that small runtimes take, and the ends of one for circular padding."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from netwright.ports.rewrites.call import Call, Instead, Rewrite
+from netwright.ports.rewrites.call import Call, Instead, Rewrite, single
 
 MOST = 8  # tensors that are joined at a time; LiteRT for microcontrollers takes ten
 
@@ -40,6 +40,32 @@ class ConcatenationInPortions(nn.Module):
         return joined(parts, self.axis)
 
 
+class CircularByJoining(nn.Module):
+    """`F.pad` in circular mode: what lies at the end of an axis joined before it, and the other way round.
+    `pads` are as F.pad takes them, the last axis first."""
+
+    def __init__(self, pads: Sequence[int]) -> None:
+        super().__init__()
+        self.pads = list(pads)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for number in range(len(self.pads) // 2):
+            before, after = self.pads[2 * number : 2 * number + 2]
+            axis = x.ndim - 1 - number
+            size = x.shape[axis]
+            whole = (slice(None),) * axis  # converters know slices, and not narrow
+            ends = [x[(*whole, slice(size - before, size))]] if before else []
+            starts = [x[(*whole, slice(0, after))]] if after else []
+            x = torch.cat([*ends, x, *starts], axis) if ends or starts else x
+        return x
+
+
+def _circular(call: Call) -> Instead | None:
+    if call["mode"] != "circular" or min(call["pad"]) < 0:
+        return None
+    return single(CircularByJoining(call["pad"]), call)
+
+
 def _concatenation(call: Call) -> Instead | None:
     parts = call["tensors"]
     nodes = [part for part in parts if isinstance(part, fx.Node)]
@@ -48,4 +74,5 @@ def _concatenation(call: Call) -> Instead | None:
     return Instead(ConcatenationInPortions(call["dim"]), tuple(nodes))
 
 
+CIRCULAR = Rewrite("circular-padding-by-joining", ("pad",), _circular)
 CONCATENATION = Rewrite("concatenation-in-portions", ("cat",), _concatenation)
