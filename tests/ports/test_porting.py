@@ -170,3 +170,11 @@ def test_local_response_norm_is_rewritten_where_a_runtime_lacks_it(tmp_path):
     found = ported(TARGETS["executorch"], tmp_path, original(network))
     assert found.status == "parity", found.reason
     assert [(limit.layer, limit.kind) for limit in found.limits] == [("1", "rewritten")]
+
+
+@needs(*NEEDED["executorch"])
+def test_a_prelu_of_what_is_no_image_is_taken_by_executorch(tmp_path):
+    dense = [torch.nn.Flatten(), torch.nn.Linear(64, 5), torch.nn.PReLU(5)]
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.PReLU(), *dense).eval()
+    found = ported(TARGETS["executorch"], tmp_path, original(network))
+    assert found.status == "parity", found.reason
