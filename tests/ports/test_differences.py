@@ -17,7 +17,7 @@ from torch import nn
 from netwright.catalogue import Catalogue
 from netwright.ports import Program
 from netwright.ports.differences import DIFFERENCES, differences, known_at, met_by
-from netwright.ports.running import Source
+from netwright.ports.running import Source, Unsupported
 from ports.networks import images, needs, small
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # converters warn of their own doings
@@ -217,7 +217,7 @@ def test_local_response_norm_rewritten_is_the_same_function():
 @needs("litert_torch", "ai_edge_litert", "tflite_micro")
 def test_litert_micro_average_padding_left_out_is_refused(tmp_path):
     network, x = nn.Sequential(nn.AvgPool2d(3, 2, 1, count_include_pad=False)), torch.rand(2, 3, 6, 6)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(Unsupported, match="no operator STABLEHLO_REDUCE_WINDOW"):
         made("litert-micro", network, x, tmp_path)
     known = known_at(Program.of(network, (x,)), "0", "litert-micro")
     assert known is not None and known.id == "litert-micro-average-padding"

@@ -178,3 +178,15 @@ def test_a_prelu_of_what_is_no_image_is_taken_by_executorch(tmp_path):
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.PReLU(), *dense).eval()
     found = ported(TARGETS["executorch"], tmp_path, original(network))
     assert found.status == "parity", found.reason
+
+
+@needs(*NEEDED["litert-micro"])
+def test_an_operator_that_the_interpreter_for_microcontrollers_lacks_is_named_at_its_layer(tmp_path):
+    class Sign(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.sign(x)
+
+    network = torch.nn.Sequential(torch.nn.Linear(8, 8), Sign(), torch.nn.Linear(8, 2)).eval()
+    found = ported(TARGETS["litert-micro"], tmp_path, original(network))
+    assert found.status == "unsupported" and found.reason == "its interpreter has no operator SIGN"
+    assert [limit.layer for limit in found.limits if limit.kind == "refused"] == ["1"]

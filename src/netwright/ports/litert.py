@@ -74,8 +74,7 @@ def tensors_of(
     found: dict[str, tuple[int, tuple[int, ...]]] = {}
     by_name: dict[str, list[Mapping[str, Any]]] = {}
     for detail in details:
-        first = str(detail["name"]).partition(";")[0]
-        by_name.setdefault(first.rpartition("_Step_")[2], []).append(detail)
+        by_name.setdefault(named_in(detail), []).append(detail)
     for layer in about.layers:
         shape = tuple(axis if axis is not None else 1 for axis in layer.shape)
         for detail in reversed(by_name.get(identifier(layer.name), [])):
@@ -85,6 +84,11 @@ def tensors_of(
                     found[layer.name] = int(detail["index"]), orders[0]
                 break
     return found
+
+
+def named_in(detail: Mapping[str, Any]) -> str:
+    """The module, of those that calls lie in, that the converter has named a tensor after."""
+    return str(detail["name"]).partition(";")[0].rpartition("_Step_")[2]
 
 
 def _orders(has: tuple[int, ...], wanted: tuple[int, ...]) -> list[tuple[int, ...]]:

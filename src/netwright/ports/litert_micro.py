@@ -5,15 +5,22 @@ Source: https://ai.google.dev/edge/litert/microcontrollers/overview
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Sequence
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netwright.catalogue import target
-from netwright.ports.litert import litert, signature_of
+from netwright.ports.litert import litert, named_in, signature_of
+from netwright.ports.names import identifier
+from netwright.ports.running import Unsupported
 
 if TYPE_CHECKING:
     from netwright.ports.program import Program
@@ -36,13 +43,52 @@ class MicroInterpreter:
         takes, gives = signature_of(native)
         self._takes = [([d["index"] for d in native.get_input_details()].index(i), kind) for i, kind in takes]
         self._gives = [[d["index"] for d in native.get_output_details()].index(i) for i in gives]
-        self._native: Any = runtime.Interpreter.from_file(str(files[0]), arena_size=ARENA)
+        with _printed() as printed:
+            try:
+                self._native: Any = runtime.Interpreter.from_file(str(files[0]), arena_size=ARENA)
+            except RuntimeError as raised:
+                failed: RuntimeError | None = raised
+            else:
+                failed = None
+        if failed is not None:
+            raise _lacking(native, about, "".join(printed)) or failed
 
     def run(self, inputs: Sequence[np.ndarray], taps: Sequence[str]) -> tuple[Arrays, dict[str, np.ndarray]]:
         for (index, kind), array in zip(self._takes, inputs, strict=True):
             self._native.set_input(np.ascontiguousarray(array.astype(kind, copy=False)), index)
         self._native.invoke()
         return [np.array(self._native.get_output(index)) for index in self._gives], {}
+
+
+@contextlib.contextmanager
+def _printed() -> Generator[list[str], None, None]:
+    """What is printed meanwhile by code that is not Python's, which is printed all the same."""
+    found: list[str] = []
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield found
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            content = file.read()
+            os.write(2, content)
+            found.append(content.decode(errors="replace"))
+
+
+def _lacking(native: Any, about: Program, printed: str) -> Unsupported | None:
+    """What the interpreter lacks by its own words, which its exception does not have, at the layer whose
+    result the operator is, where it is one's."""
+    found = re.search(r"Didn't find op for builtin opcode '(\w+)'", printed)
+    if found is None:
+        return None
+    names = {d["index"]: named_in(d) for d in native.get_tensor_details()}
+    made = (names.get(op["outputs"][0]) for op in native._get_ops_details() if op["op_name"] == found[1])
+    layers = {identifier(layer.name): layer.name for layer in about.layers}
+    return Unsupported(f"its interpreter has no operator {found[1]}", layers.get(next(made, None) or ""))
 
 
 @target(
