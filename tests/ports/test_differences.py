@@ -17,6 +17,7 @@ from torch import nn
 from netwright.catalogue import Catalogue
 from netwright.ports import Program
 from netwright.ports.differences import DIFFERENCES, differences, known_at, met_by
+from netwright.ports.litert_micro import MicroInterpreter
 from netwright.ports.running import Source, Unsupported
 from ports.networks import images, needs, small
 
@@ -221,6 +222,20 @@ def test_litert_micro_average_padding_left_out_is_refused(tmp_path):
         made("litert-micro", network, x, tmp_path)
     known = known_at(Program.of(network, (x,)), "0", "litert-micro")
     assert known is not None and known.id == "litert-micro-average-padding"
+
+
+@needs("litert_torch", "ai_edge_litert", "tflite_micro")
+def test_litert_micro_clamp_to_one_is_taken_as_the_port_makes_it(tmp_path):
+    class Clamped(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.clamp(2 * x, 0, 1)
+
+    x = torch.rand(2, 3)
+    with pytest.raises(Unsupported, match="no operator RELU_0_TO_1"):
+        made("litert", Clamped(), x, tmp_path)
+        MicroInterpreter((tmp_path / "network.tflite",), Program.of(Clamped(), (x,)))
+    running, _ = made("litert-micro", Clamped(), x, tmp_path)
+    assert error(running.run([x[:1].numpy()], [])[0][0], Clamped()(x[:1])) < 1e-6
 
 
 def test_torchscript_numbers_of_python_are_constants_of_a_plain_trace(tmp_path):

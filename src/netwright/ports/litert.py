@@ -16,6 +16,8 @@ from netwright.catalogue import target
 from netwright.ports.names import identifier
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from netwright.ports.program import Program
     from netwright.ports.running import Arrays, Source
 
@@ -113,7 +115,11 @@ def laid_out(array: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
 )
 def litert(source: Source) -> Path:
     """The network as one .tflite file, channels last inside as LiteRT has them."""
+    return written(source.program.module(), source)
+
+
+def written(network: nn.Module, source: Source) -> Path:
     litert_torch: Any = importlib.import_module("litert_torch")
     file = source.folder / "network.tflite"
-    litert_torch.convert(source.program.module().eval(), source.example).export(str(file))
+    litert_torch.convert(network.eval(), source.example).export(str(file))
     return file

@@ -11,22 +11,25 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netwright.catalogue import target
-from netwright.ports.litert import litert, named_in, signature_of
+from netwright.ports.litert import named_in, signature_of, written
 from netwright.ports.names import identifier
 from netwright.ports.running import Unsupported
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from netwright.ports.program import Program
     from netwright.ports.running import Arrays, Source
 
 ARENA = 256 * 1024 * 1024  # bytes lent to the interpreter; a device has as much as `arena_of` says it needs
+ABOVE_ONE = 1 + 2**-23  # the next number of 32 bits
 
 
 class MicroInterpreter:
@@ -102,4 +105,21 @@ def _lacking(native: Any, about: Program, printed: str) -> Unsupported | None:
 )
 def litert_micro(source: Source) -> Path:
     """The network as one .tflite file, which a microcontroller holds as an array."""
-    return litert(source)
+    network = source.program.module()
+    _end_above_one(network, {identifier(layer.name) for layer in source.program.layers})
+    return written(network, source)
+
+
+def _end_above_one(network: nn.Module, floating: Collection[str]) -> None:
+    """Let clamps from 0 to 1 end at the next number above 1: the converter joins one that ends at 1 into an
+    operator that the interpreter lacks."""
+    import torch
+
+    clamps = torch.ops.aten.clamp.default, torch.ops.aten.hardtanh.default
+    for name, step in network.named_children():
+        for module in step.modules() if name in floating else ():
+            if isinstance(module, torch.fx.GraphModule):
+                for node in module.graph.nodes:
+                    if node.target in clamps and node.args[1:] == (0, 1):
+                        node.args = (*node.args[:2], ABOVE_ONE)
+                module.recompile()
