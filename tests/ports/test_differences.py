@@ -238,6 +238,19 @@ def test_litert_micro_clamp_to_one_is_taken_as_the_port_makes_it(tmp_path):
     assert error(running.run([x[:1].numpy()], [])[0][0], Clamped()(x[:1])) < 1e-6
 
 
+@needs("onnx", "onnxscript", "onnxruntime")
+def test_onnx_small_numbers_are_kept(tmp_path):
+    class Loud(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.log(x * 1.000009 + 1e-10)
+
+    running, _ = made("onnx", Loud(), torch.zeros(2, 3), tmp_path)
+    assert error(running.run([np.zeros((2, 3), np.float32)], [])[0][0], Loud()(torch.zeros(2, 3))) < 1e-6
+    ones = torch.full((2, 3), 1e4)
+    exactly = ones.double() * 1.000009
+    assert np.allclose(np.exp(running.run([ones.numpy()], [])[0][0]), exactly.numpy(), rtol=4e-6, atol=0)
+
+
 def test_torchscript_numbers_of_python_are_constants_of_a_plain_trace(tmp_path):
     network, x = nn.Sequential(nn.LocalResponseNorm(3)), torch.rand(4, 5, 4, 4)
     running, _ = made("torchscript", network, x, tmp_path)
