@@ -136,3 +136,18 @@ def test_a_network_that_is_of_32_bits_only_is_not_compared_with_itself_in_64(tmp
 
     with Yard(Original("net", Narrow(), (images(),)), tmp_path, Settings(), None, time.perf_counter) as yard:
         assert proof(yard, Stand(yard.whole, "torchscript"), ())._of_rounding() == ()
+
+
+def test_layers_that_only_many_inputs_have_do_not_shift_the_names_of_others(tmp_path):
+    class Slicing(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            every = x if x.shape[0] == 1 else x * 3 / 3
+            return every * 2 + 1
+
+    network = Slicing()
+    with Yard(Original("net", network, (images(),)), tmp_path, Settings(), None, time.perf_counter) as yard:
+        one = yard.program(TARGETS["mnn"])
+        assert yard.whole.any_batch and len(one.layers) < len(yard.whole.layers)
+        taps = tuple(layer.name for layer in one.layers)
+        found = proof(yard, Stand(one, "mnn"), taps)._read(taps, {})
+    assert set(found) == set(taps) and all(agreement.within for agreement in found.values())
