@@ -144,6 +144,7 @@ def _why(row: Row) -> str:
     reason = " ".join(str(row["reason"]).split())[:160]
     if row["status"] == "differs":
         first = row["first_divergence"]
-        return f"differs by {_number(row['relative_error'])}, first at {first or 'no layer that can be read'}"
+        said = f"differs by {_number(row['relative_error'])}, first at {first or 'no layer that can be read'}"
+        return "; ".join([said, *(note for note in row["notes"] if note.startswith("rounding alone"))])
     where = f" at {row['layer']}" if row.get("layer") else ""
     return f"{row['status']}{where}: {reason}"

@@ -19,8 +19,9 @@ from torch import nn
 from netwright.catalogue import Catalogue
 from netwright.ports import Original, Program, Settings, port
 from netwright.ports.differences import GENERAL, PHONES, differences, known_at, met_by
+from netwright.ports.litert_micro import MicroInterpreter
 from netwright.ports.rewriting import rewritten
-from netwright.ports.running import Source
+from netwright.ports.running import Source, Unsupported
 from netwright.values import TargetEnded
 from ports.networks import images, needs, small
 
@@ -374,6 +375,33 @@ def test_mnn_gelu_is_approximated_unless_it_is_rewritten(tmp_path):
     plain = error(running.run([x.numpy()], [])[0][0], network(x))
     running, _ = made("mnn", network, x, tmp_path, rewrites=True)
     assert error(running.run([x.numpy()], [])[0][0], network(x)) < 1e-6 < 1e-5 < plain
+
+
+@needs("litert_torch", "ai_edge_litert", "tflite_micro")
+def test_litert_micro_clamp_to_one_is_taken_as_the_port_makes_it(tmp_path):
+    class Clamped(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.clamp(2 * x, 0, 1)
+
+    x = torch.rand(2, 3)
+    with pytest.raises(Unsupported, match="no operator RELU_0_TO_1"):
+        made("litert", Clamped(), x, tmp_path)
+        MicroInterpreter((tmp_path / "network.tflite",), Program.of(Clamped(), (x,)))
+    running, _ = made("litert-micro", Clamped(), x, tmp_path)
+    assert error(running.run([x[:1].numpy()], [])[0][0], Clamped()(x[:1])) < 1e-6
+
+
+@needs("onnx", "onnxscript", "onnxruntime")
+def test_onnx_small_numbers_are_kept(tmp_path):
+    class Loud(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.log(x * 1.000009 + 1e-10)
+
+    running, _ = made("onnx", Loud(), torch.zeros(2, 3), tmp_path)
+    assert error(running.run([np.zeros((2, 3), np.float32)], [])[0][0], Loud()(torch.zeros(2, 3))) < 1e-6
+    ones = torch.full((2, 3), 1e4)
+    exactly = ones.double() * 1.000009
+    assert np.allclose(np.exp(running.run([ones.numpy()], [])[0][0]), exactly.numpy(), rtol=4e-6, atol=0)
 
 
 def test_torchscript_numbers_of_python_are_constants_of_a_plain_trace(tmp_path):

@@ -188,3 +188,23 @@ def test_a_layer_that_does_not_fit_comes_with_what_to_retrain_with(tmp_path):
     edits = [edit for limit in found.limits for edit in limit.retrain]
     fitting = ported(TARGETS["ncnn"], tmp_path, original(changed(network, edits)))
     assert fitting.status == "parity" and not fitting.limits
+
+
+@needs(*NEEDED["executorch"])
+def test_a_prelu_of_what_is_no_image_is_taken_by_executorch(tmp_path):
+    dense = [torch.nn.Flatten(), torch.nn.Linear(64, 5), torch.nn.PReLU(5)]
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.PReLU(), *dense).eval()
+    found = ported(TARGETS["executorch"], tmp_path, original(network))
+    assert found.status == "parity", found.reason
+
+
+@needs(*NEEDED["litert-micro"])
+def test_an_operator_that_the_interpreter_for_microcontrollers_lacks_is_named_at_its_layer(tmp_path):
+    class Sign(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.sign(x)
+
+    network = torch.nn.Sequential(torch.nn.Linear(8, 8), Sign(), torch.nn.Linear(8, 2)).eval()
+    found = ported(TARGETS["litert-micro"], tmp_path, original(network))
+    assert found.status == "unsupported" and found.reason == "its interpreter has no operator SIGN"
+    assert [limit.layer for limit in found.limits if limit.kind == "refused"] == ["1"]

@@ -92,6 +92,22 @@ def test_the_plain_module_gives_the_same_at_another_batch_size_and_can_be_traced
     assert torch.equal(traced(images(3, seed=5))[0], network(images(3, seed=5)))
 
 
+def test_the_larger_and_the_smaller_of_sizes_are_followed_by_a_tracer():
+    class Sizes(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            count = x.shape[0]
+            turns = torch.arange(count).remainder(torch.sym_max(count - 2, 1))
+            return x + turns[:, None] + torch.sym_min(count, 3)
+
+    program = Program.of(Sizes(), (torch.rand(4, 3),))
+    assert program.any_batch
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch's own, of its tracer
+        traced = torch.jit.trace(program.module(), (torch.rand(4, 3),), check_trace=False)
+    x = torch.rand(7, 3)
+    assert torch.equal(traced(x)[0], Sizes()(x))
+
+
 def test_every_operator_stands_by_itself_with_what_it_is_given():
     parts = {layers[0].name: part for layers, part, _ in program().alone([images()])}
     assert set(parts) == {

@@ -114,3 +114,40 @@ def test_values_in_onnx_have_the_names_of_the_layers_they_come_from(tmp_path: Pa
         found = Proof(yard, workshop, files).layers(False)
     assert len(found["layers"]) > 50
     assert [layer.layer for layer in found["layers"] if not layer.within] == []
+
+
+@pytest.mark.parametrize(("large", "told"), [(1e4, True), (1.0, False)])
+def test_a_network_that_rounding_alone_changes_is_said_to_be_one(large, told, tmp_path):
+    class Cancelling(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x + large) - large
+
+    original = Original("net", Cancelling(), (images(),))
+    with Yard(original, tmp_path, Settings(), None, time.perf_counter) as yard:
+        found = proof(yard, Stand(yard.whole, "torchscript"), ()).layers(True)
+    assert [note[:14] for note in found["notes"]] == (["rounding alone"] if told else [])
+
+
+def test_a_network_that_is_of_32_bits_only_is_not_compared_with_itself_in_64(tmp_path):
+    class Narrow(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            assert x.dtype == torch.float32
+            return x + 1
+
+    with Yard(Original("net", Narrow(), (images(),)), tmp_path, Settings(), None, time.perf_counter) as yard:
+        assert proof(yard, Stand(yard.whole, "torchscript"), ())._of_rounding() == ()
+
+
+def test_layers_that_only_many_inputs_have_do_not_shift_the_names_of_others(tmp_path):
+    class Slicing(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            every = x if x.shape[0] == 1 else x * 3 / 3
+            return every * 2 + 1
+
+    network = Slicing()
+    with Yard(Original("net", network, (images(),)), tmp_path, Settings(), None, time.perf_counter) as yard:
+        one = yard.program(TARGETS["mnn"])
+        assert yard.whole.any_batch and len(one.layers) < len(yard.whole.layers)
+        taps = tuple(layer.name for layer in one.layers)
+        found = proof(yard, Stand(one, "mnn"), taps)._read(taps, {})
+    assert set(found) == set(taps) and all(agreement.within for agreement in found.values())

@@ -61,6 +61,16 @@ GENERAL: tuple[Difference, ...] = (
         rewrites=("local-response-norm-by-convolution",),
     ),
     Difference(
+        "onnx-small-numbers",
+        ("onnx", "openvino", "mnn", "tensorrt"),
+        ("add", "sub"),
+        "torch.onnx's optimiser takes a number below 1e-8 for 0 and leaves its addition out: a logarithm or a"
+        " division by what may be 0 is another",
+        "export with optimize=False, or add more",
+        handled="the port's optimiser compares exactly",
+        source="onnxscript/rewriter/_pattern_ir.py",
+    ),
+    Difference(
         "torchscript-numbers",
         ("torchscript",),
         (),

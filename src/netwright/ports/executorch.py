@@ -51,7 +51,22 @@ def executorch(source: Source) -> Path:
     partition: Any = importlib.import_module("executorch.backends.xnnpack.partition.xnnpack_partitioner")
     exir: Any = importlib.import_module("executorch.exir")
     file = source.folder / "network.pte"
-    by = [partition.XnnpackPartitioner()]
+    by = [partition.XnnpackPartitioner(configs=_taken())]
     lowered = exir.to_edge_transform_and_lower(source.program.exported, partitioner=by)
     file.write_bytes(lowered.to_executorch().buffer)
     return file
+
+
+def _taken() -> list[Any]:
+    """What XNNPACK takes of a network: all it says it does, but a PReLU only of images. ExecuTorch gives it
+    others too, and then fails to lay them with their channels last."""
+    config: Any = importlib.import_module("executorch.backends.xnnpack.partition.config")
+    base: Any = importlib.import_module(
+        "executorch.backends.xnnpack.partition.config.node_configs"
+    ).PreluConfig
+
+    class OfImages(base):
+        def check_constraints(self, node: Any, ep: Any) -> bool:
+            return node.meta["val"].ndim == 4 and super().check_constraints(node, ep)
+
+    return [OfImages if one is base else one for one in config.ALL_PARTITIONER_CONFIGS]

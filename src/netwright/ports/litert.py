@@ -16,6 +16,8 @@ from netwright.catalogue import target
 from netwright.ports.names import identifier
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from netwright.ports.program import Program
     from netwright.ports.running import Arrays, Source
 
@@ -74,8 +76,7 @@ def tensors_of(
     found: dict[str, tuple[int, tuple[int, ...]]] = {}
     by_name: dict[str, list[Mapping[str, Any]]] = {}
     for detail in details:
-        first = str(detail["name"]).partition(";")[0]
-        by_name.setdefault(first.rpartition("_Step_")[2], []).append(detail)
+        by_name.setdefault(named_in(detail), []).append(detail)
     for layer in about.layers:
         shape = tuple(axis if axis is not None else 1 for axis in layer.shape)
         for detail in reversed(by_name.get(identifier(layer.name), [])):
@@ -85,6 +86,11 @@ def tensors_of(
                     found[layer.name] = int(detail["index"]), orders[0]
                 break
     return found
+
+
+def named_in(detail: Mapping[str, Any]) -> str:
+    """The module, of those that calls lie in, that the converter has named a tensor after."""
+    return str(detail["name"]).partition(";")[0].rpartition("_Step_")[2]
 
 
 def _orders(has: tuple[int, ...], wanted: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -115,7 +121,11 @@ def laid_out(array: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
 )
 def litert(source: Source) -> Path:
     """The network as one .tflite file, channels last inside as LiteRT has them."""
+    return written(source.program.module(), source)
+
+
+def written(network: nn.Module, source: Source) -> Path:
     litert_torch: Any = importlib.import_module("litert_torch")
     file = source.folder / "network.tflite"
-    litert_torch.convert(source.program.module().eval(), source.example).export(str(file))
+    litert_torch.convert(network.eval(), source.example).export(str(file))
     return file

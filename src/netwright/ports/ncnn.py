@@ -6,6 +6,7 @@ Source: https://github.com/Tencent/ncnn/wiki/use-ncnn-with-pytorch-or-onnx
 from __future__ import annotations
 
 import importlib
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -99,7 +100,9 @@ def ncnn(source: Source) -> tuple[Path, ...]:
     made = subprocess.run(command, cwd=source.folder, timeout=300, check=False)
     files = source.folder / "network.ncnn.param", source.folder / "network.ncnn.bin"
     if made.returncode != 0 or not all(file.exists() for file in files):
-        raise Unsupported(f"pnnx ended with {made.returncode}; the log has its reason")
+        code = made.returncode
+        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with {code}"
+        raise Unsupported(f"pnnx ended {how}; the log has its last words")
     for other in source.folder.glob("network*"):
         if other not in files and other.suffix in (".pt", ".py", ".onnx", ".param", ".bin"):
             other.unlink()

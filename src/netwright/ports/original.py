@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -73,6 +74,16 @@ class Original:
         size = self.example if batch is None else batch
         arguments, named = self.rows(0, size)
         return Program.of(self.network, arguments, named, places=self.places, free_batch=batch is None)
+
+    def in_64_bits(self) -> Original:
+        """The same network and inputs, what has fewer bits in 64. Raises what the network's copy raises."""
+
+        def wide(value: Any) -> Any:
+            return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+        arguments, named = pytree.tree_map(wide, (self.arguments, dict(self.named)))
+        network = copy.deepcopy(self.network).double()
+        return attrs.evolve(self, network=network, arguments=arguments, named=named)
 
     def outputs(self, start: int, stop: int, fill: int | None = None) -> list[Tensor]:
         """What the network itself gives for these inputs, flattened; where it takes only `fill` at a time the

@@ -102,11 +102,26 @@ def _call(
     if traced:
         # Of numbers a tracer follows what Python's own functions are given, not what operators are.
         name = operator_of(node)
+        if name in _EXTREMES:
+            return graph.call_function(_EXTREMES[name], arguments, named)
         if hasattr(Tensor, name) and isinstance(node.args[0], torch.fx.Node):
             return graph.call_method(name, arguments, named)
         return graph.call_function(getattr(torch, name), arguments, named)
     called: Any = node.target
     return graph.call_function(called, arguments, named)
+
+
+def _larger(one: Any, other: Any) -> Any:
+    one, other = (one, other) if isinstance(one, Tensor) else (other, one)
+    return one.clamp(min=other) if isinstance(one, Tensor) else max(one, other)
+
+
+def _smaller(one: Any, other: Any) -> Any:
+    one, other = (one, other) if isinstance(one, Tensor) else (other, one)
+    return one.clamp(max=other) if isinstance(one, Tensor) else min(one, other)
+
+
+_EXTREMES = {"sym_max": _larger, "sym_min": _smaller}  # of sizes, which a tracer holds as tensors
 
 
 class _Step(nn.Module):

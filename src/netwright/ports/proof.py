@@ -20,6 +20,7 @@ from netwright.ports.workshop import Workshop
 from netwright.ports.yard import FOLLOWED, Failed, Yard
 from netwright.values import Divergence, Latency, Precision
 
+ROUNDED = 4  # inputs that the network is compared with itself on
 FUSED = 3  # layers that a converter takes into the one before them at most: a norm, a sum, an activation
 
 
@@ -134,9 +135,10 @@ class Proof:
                 found = self._tapped([layer.name for layer in program.layers if not layer.passes_on])
             except Failed:  # all at once cannot be made: one by one, where there is something to find
                 found = None
+        notes = self._of_rounding() if differs else ()
         if found is None:
             first = self._bisected() if differs else None
-            return {"layers_of": len(names), "first_divergence": first}
+            return {"layers_of": len(names), "first_divergence": first, "notes": notes}
         layers = tuple(found[n].of(program.layer(n)) for n in names if n in found)
         first = first_to_diverge({n: found[n].within for n in names if n in found}, program.upstream())
         divergence = None
@@ -144,7 +146,23 @@ class Proof:
             divergence = self._divergence(first, found[first], 1)
         elif differs:  # not while every layer is read: what is read is not fused with what follows
             divergence = self._bisected()
-        return {"layers": layers, "layers_of": len(names), "first_divergence": divergence}
+        return {"layers": layers, "layers_of": len(names), "first_divergence": divergence, "notes": notes}
+
+    def _of_rounding(self) -> tuple[str, ...]:
+        """A sentence where the network does not agree with itself in 64 bits either: then rounding alone
+        makes a port differ."""
+        original, stop = self._yard.original, min(self._yard.count, ROUNDED)
+        try:
+            wanted = original.in_64_bits().outputs(0, stop, self._fixed())
+        except Exception:  # operators, the user's among them, may be of 32 bits only
+            return ()
+        agreement = Agreement(self._tolerance)
+        given = original.outputs(0, stop, self._fixed())
+        agreement.add(wanted[self._program.answer].cpu().numpy(), given[self._program.answer].cpu().numpy())
+        if agreement.within:
+            return ()
+        by = f"{agreement.relative_error:.1e}"
+        return (f"rounding alone changes this network's answers: in 64 bits they differ by {by}",)
 
     def _ends(self) -> dict[str, int]:
         """The layers that are outputs of the network, with the output's number."""
@@ -210,7 +228,12 @@ class Proof:
         yard = self._yard
         if not names:
             return {}
-        program = yard.whole if yard.whole.any_batch else self._program
+        # Where torch.export has left an operator out that does nothing to one input, names count otherwise.
+        names_here, names_there = (
+            [n.name for n in p.layers] for p in (yard.unchanged(self._target), yard.whole)
+        )
+        as_it_is = yard.whole.any_batch and names_here == names_there
+        program = yard.whole if as_it_is else self._program
         given = [torch.from_numpy(a) for a in self._filled(start, stop)]
         _, read = program.read(given, names)
         if self._fixed() is None:  # nothing was filled up; the first axis need not be that of the inputs

@@ -102,6 +102,11 @@ class Yard:
             self._programs[key], self._rewritten[key] = rewritten(as_it_is, target.rewrites, inputs)
         return self._programs[key]
 
+    def unchanged(self, target: Target) -> Program:
+        """The program that a target is made from, before it is rewritten."""
+        self.program(target)
+        return self._programs[target.batch]
+
     def rewrites(self, target: Target) -> dict[str, str]:
         """By layer the rewrite that was made of it for a target."""
         self.program(target)

@@ -64,6 +64,7 @@ LIMITS = {
         IMAGE,
         "does not depend on",
     ),
+    "a reflection of a long axis": (lambda: nn.ReflectionPad1d(3), (2, 1, 9000), "pads an axis of 9,000"),
     "a long recurrent layer": (
         lambda: Of(lambda s, x: s.rnn(x)[0], rnn=nn.RNN(2, 2, batch_first=True)),
         (2, 600, 2),

@@ -10,6 +10,7 @@ from onnx import helper
 from torch import nn
 
 from netwright.ports.onnx.read import read
+from netwright.ports.program import Program
 from netwright.values import UserError
 from ports.onnx.models import assert_same, by_runtime, floats, layers_of, model, one, outputs_of
 
@@ -145,6 +146,7 @@ def test_a_layer_of_onnx_is_a_layer_of_torch(content: bytes, kind: type[nn.Modul
         one("Resize", ["x", "s"], opset=10, s=np.array([1, 1, 0.6, 2.5], np.float32), shape=(1, 2, 5, 4)),
         one("Pad", ["x"], opset=10, pads=[0, 1, 2, 0, 0, 1], mode="reflect"),
         one("Pad", ["x", "p"], p=np.array([0, 1, 2, 0, -1, 1]), mode="edge"),
+        one("Pad", ["x", "p"], p=np.array([0, 2, 0, 0, 1, 0]), mode="reflect"),
         one("Split", ["x"], opset=11, axis=2, split=[4]),
         one("TopK", ["x", "k"], opset=10, k=np.array([2]), axis=1),
         one(
@@ -168,6 +170,19 @@ def test_what_changed_between_opsets_is_read_as_each_has_it(content: bytes) -> N
     content = parsed.SerializeToString()
     x = torch.from_numpy(floats(*[d.dim_value for d in parsed.graph.input[0].type.tensor_type.shape.dim]))
     assert_same(outputs_of(read(content), x)[:1], by_runtime(content, x)[:1])
+
+
+def test_the_largest_of_all_places_is_no_adaptive_pooling_which_runtimes_lack() -> None:
+    content = one("GlobalMaxPool", ["x"], shape=(2, 3, 4, 5))
+    program = Program.of(read(content), (torch.rand(2, 3, 4, 5),))
+    assert [layer.operator for layer in program.layers] == ["amax"]
+
+
+def test_a_reflection_on_an_inner_axis_is_the_operator_that_ports_know_and_leaves_the_batch_free() -> None:
+    content = one("Pad", ["x", "p"], p=np.array([0, 2, 0, 0, 1, 0]), mode="reflect", shape=(2, 5, 3))
+    program = Program.of(read(content), (torch.rand(2, 5, 3),))
+    assert program.any_batch
+    assert [layer.operator for layer in program.layers] == ["transpose", "pad", "transpose"]
 
 
 @pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])

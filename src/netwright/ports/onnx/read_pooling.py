@@ -20,9 +20,16 @@ from netwright.ports.onnx.read_graph import Value
 _MAX = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
 _AVERAGE = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 _GLOBAL_AVERAGE = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
-_GLOBAL_MAX = (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d)
 
-# Functions of the network
+# What a network consists of
+
+
+class GlobalMax(nn.Module):
+    """The largest of all places, by an operator that every technology has; adaptive pooling is lacking in
+    some."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.amax(tuple(range(2, x.ndim)), keepdim=True)
 
 
 def windows(x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Tensor:
@@ -151,10 +158,6 @@ def global_mean(x: Tensor) -> Tensor:
     return x.mean(tuple(range(2, x.ndim)), keepdim=True)
 
 
-def global_max(x: Tensor) -> Tensor:
-    return x.amax(tuple(range(2, x.ndim)), keepdim=True)
-
-
 def unpooled(
     x: Tensor, places: Tensor, shape: Any, kernel: Sequence[int], stride: Sequence[int], pads: Sequence[int]
 ) -> Tensor:
@@ -239,14 +242,11 @@ def _power_pool(call: Call) -> Value:
     return call.call(power_pooled, call.tensor(0), kernel, strides, dilations, pads, ceil, p)
 
 
-def _global(modules: Sequence[Any], function: Any) -> Emit:
-    def emit(call: Call) -> Value:
-        rank = call.rank()
-        if rank is not None and 3 <= rank <= 5:
-            return call.layer(modules[rank - 3](1), call.tensor(0))
-        return call.call(function, call.tensor(0))
-
-    return emit
+def _global_average(call: Call) -> Value:
+    rank = call.rank()
+    if rank is not None and 3 <= rank <= 5:
+        return call.layer(_GLOBAL_AVERAGE[rank - 3](1), call.tensor(0))
+    return call.call(global_mean, call.tensor(0))
 
 
 def _unpool(call: Call) -> Value:
@@ -259,8 +259,8 @@ POOLING: dict[str, Emit] = {
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
     "LpPool": _power_pool,
-    "GlobalAveragePool": _global(_GLOBAL_AVERAGE, global_mean),
-    "GlobalMaxPool": _global(_GLOBAL_MAX, global_max),
+    "GlobalAveragePool": _global_average,
+    "GlobalMaxPool": lambda call: call.layer(GlobalMax(), call.tensor(0)),
     "GlobalLpPool": lambda call: call.call(global_norm, call.tensor(0), call.attr("p", 2)),
     "MaxUnpool": _unpool,
 }

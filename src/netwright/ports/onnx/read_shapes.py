@@ -138,8 +138,17 @@ def padded(x: Tensor, pads: Any, mode: str = "constant", value: Any = 0, axes: A
         if x.dtype == torch.bool:
             return F.pad(x.to(torch.uint8), flat, value=int(number)).to(torch.bool)
         return F.pad(x, flat, value=number)
+    names = {"reflect": "reflect", "edge": "replicate"}
     for axis in wanted:
-        size = x.shape[axis]
+        ends, size = (before[axis], after[axis]), x.shape[axis]
+        if ends == (0, 0):  # the batch, mostly, whose size is not to be asked for
+            continue
+        taken = mode == "edge" or (mode == "reflect" and max(ends) < size)
+        if taken and 3 <= x.ndim <= 5 and min(ends) >= 0 and x.is_floating_point():
+            # torch pads the last axes only, by an operator of its own, which ports know
+            none = (0, 0) * (x.ndim - 3)
+            x = F.pad(x.transpose(axis, -1), (*ends, *none), mode=names[mode]).transpose(axis, -1)
+            continue
         at = torch.arange(-before[axis], size + after[axis], device=x.device)
         if mode == "edge":
             at = at.clamp(0, size - 1)

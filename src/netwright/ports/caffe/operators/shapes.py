@@ -212,6 +212,8 @@ def repeat(step: Step, input: fx.Node, **named: Any) -> str:
     return blob
 
 
+LARGEST_MAP = 1 << 26  # numbers in the map of an axis: a quarter of a gigabyte
+
 # Padding -----------------------------------------------------------------------------------------------
 
 
@@ -256,6 +258,11 @@ def _padded(
         for axis, side in enumerate(around):
             if side != (0, 0):
                 size = fixed(shape[axis : axis + 1])[0]
+                if size * (size + sum(side)) > LARGEST_MAP:
+                    raise Unsayable(
+                        f"pads an axis of {size:,}, a map of {size:,} × {size + sum(side):,} numbers",
+                        "pad before the network, or in a convolution",
+                    )
                 rows = F.pad(torch.eye(size)[None], side, mode=mode)[0].T
                 blob = along(step, blob, shape, axis, rows.numpy())
                 shape = (*shape[:axis], len(rows), *shape[axis + 1 :])
