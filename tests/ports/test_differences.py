@@ -339,6 +339,25 @@ def test_ncnn_comparisons_are_refused_unless_they_are_rewritten(tmp_path):
     same("ncnn", network, x, tmp_path)
 
 
+class LastState(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.LSTM(3, 4, 2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x)[1][0][-1]
+
+
+@needs("ncnn", "pnnx")
+def test_ncnn_last_state_is_mistaken_unless_it_is_rewritten(tmp_path):
+    torch.manual_seed(0)
+    network, x = LastState(), torch.randn(2, 7, 3)
+    running, _ = made("ncnn", network, x, tmp_path)
+    given = running.run([x[:1].numpy()], [])[0][0]
+    assert given.shape != (1, 4) or error(given, network(x[:1])) > 0.1
+    same("ncnn", network, x, tmp_path)
+
+
 @needs("ncnn", "pnnx")
 def test_ncnn_recurrent_modules_are_what_the_port_makes_of_operators(tmp_path):
     torch.manual_seed(0)

@@ -41,6 +41,18 @@ class Recurrent(nn.Module):
         return output, *(ends if isinstance(ends, tuple) else (ends,))
 
 
+class States(nn.Module):
+    """A function of what a recurrent layer gives and of its last states h."""
+
+    def __init__(self, layer, function) -> None:
+        super().__init__()
+        self.layer, self.function = layer, function
+
+    def forward(self, x):
+        output, ends = self.layer(x)
+        return self.function(output, ends[0] if isinstance(ends, tuple) else ends)
+
+
 def attention(x):
     q, k, v = x.view(2, 5, 3, 2, 4).permute(2, 0, 3, 1, 4)
     parts = x.view(2, 5, 3, 2, 4).permute(2, 0, 3, 1, 4)
@@ -90,6 +102,11 @@ CASES = {
     "gru-step-by-step": [
         (Recurrent(nn.GRU(4, 5, 2, bidirectional=True)), (11, 3, 4)),
         (Recurrent(nn.GRU(4, 5, bias=False, batch_first=True)), (1, 11, 4)),
+    ],
+    "last-state-from-output": [
+        (States(nn.LSTM(4, 5, 2, batch_first=True), lambda o, h: h[-1]), (3, 11, 4)),
+        (States(nn.GRU(4, 5, bidirectional=True), lambda o, h: h[0] * h[1] + o[0, :, 5:]), (11, 3, 4)),
+        (States(nn.LSTM(4, 5), lambda o, h: h.squeeze(0)), (11, 3, 4)),
     ],
     "recurrence-as-layer": [(Recurrent(nn.LSTM(4, 5, 2, bidirectional=True, bias=False)), (11, 3, 4))],
     "concatenation-in-portions": [(Calls(partial(many, axis)), (2, 19, 3)) for axis in (0, 1, -1)],

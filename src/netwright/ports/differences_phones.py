@@ -84,6 +84,17 @@ PHONES: tuple[Difference, ...] = (
         rewrites=("comparison-by-lookup",),
     ),
     Difference(
+        "ncnn-last-state",
+        ("ncnn",),
+        ("select", "squeeze"),
+        "pnnx mistakes the states of a recurrent layer that ncnn gives for its output, or cannot part them",
+        "take the last place of the output",
+        handled="the port does, for the last layer's",
+        kind="rewritten",
+        source="measured with pnnx 20260526",
+        rewrites=("last-state-from-output",),
+    ),
+    Difference(
         "ncnn-recurrent-modules",
         ("ncnn",),
         ("lstm", "gru"),

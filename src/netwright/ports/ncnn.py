@@ -77,6 +77,7 @@ class Net:
         "average-pooling-by-count",
         "circular-padding-by-joining",
         "comparison-by-lookup",
+        "last-state-from-output",
     ),
 )
 def ncnn(source: Source) -> tuple[Path, ...]:

@@ -62,6 +62,8 @@ def plain(
             graph.output(tuple(map_arg(node.args[0], lambda n: new[n])))
         elif node.op == "get_attr":
             raise UserError(f"port: {node.target} is a graph of its own (control flow), which is not ported")
+        elif node.target is torch.ops.aten.alias.default:  # no technology needs another name for a value
+            new[node] = new[node.args[0]]
         elif node in instead:
             name = names.get(node.name) or identifier(f"{node.name}_whole")
             root.add_module(name, instead[node].module)

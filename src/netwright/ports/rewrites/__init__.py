@@ -4,7 +4,7 @@ from netwright.ports.rewrites.activations import ELU, GELU, MISH, SOFTPLUS, SOFT
 from netwright.ports.rewrites.call import Call, Instead, Rewrite
 from netwright.ports.rewrites.parts import PARTS
 from netwright.ports.rewrites.pooling import AVERAGE_POOLING
-from netwright.ports.rewrites.recurrent import AS_LAYER, GRU, LSTM
+from netwright.ports.rewrites.recurrent import AS_LAYER, GRU, LSTM, STATE
 from netwright.ports.rewrites.response_norm import RESPONSE_NORM
 from netwright.ports.rewrites.shapes import CIRCULAR, CONCATENATION
 from netwright.ports.rewrites.tokens import TOKENS
@@ -14,7 +14,7 @@ REWRITES = {
     one.id: one
     for one in (
         RESPONSE_NORM, GELU, ELU, MISH, SOFTPLUS, SOFTSIGN, AVERAGE_POOLING, LSTM, GRU, AS_LAYER, PARTS,
-        CONCATENATION, CIRCULAR, TRANSPOSED, TOKENS,
+        STATE, CONCATENATION, CIRCULAR, TRANSPOSED, TOKENS,
     )
 }  # fmt: skip
 

@@ -16,10 +16,12 @@ from netwright.ports.patterns import name_of
 @frozen(eq=False)
 class Call:
     """What a program calls in one node: the arguments by their names in PyTorch's schema, those left out with
-    their defaults. Activations stand in it as nodes, weights as tensors."""
+    their defaults. Activations stand in it as nodes, weights as tensors; `weights` are all of the
+    program's."""
 
     node: fx.Node
     arguments: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
 
     @staticmethod
     def of(node: fx.Node, weights: Mapping[str, Tensor]) -> Call | None:
@@ -31,7 +33,11 @@ class Call:
         positional, named = given
         found = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
         names = [argument.name for argument in schema.arguments]
-        return Call(node, {**found, **dict(zip(names, positional, strict=False)), **named})
+        return Call(node, {**found, **dict(zip(names, positional, strict=False)), **named}, weights)
+
+    def at(self, node: Any) -> Call | None:
+        """What another node of the same program calls."""
+        return Call.of(node, self.weights) if isinstance(node, fx.Node) else None
 
     @property
     def name(self) -> str:

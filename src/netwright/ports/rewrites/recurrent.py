@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from netwright.ports.layers import GETITEM
 from netwright.ports.patterns import name_of
-from netwright.ports.rewrites.call import Call, Instead, Rewrite
+from netwright.ports.rewrites.call import Call, Instead, Rewrite, value_of
 from netwright.ports.rewrites.shapes import joined
 
 State = tuple[Tensor, ...]  # (h,) or (h, c), each (B, H)
@@ -129,6 +130,44 @@ def _recurrent(made: Any, call: Call) -> Instead | None:
     return Instead(module, (call["input"],))
 
 
+class StateFromOutput(nn.Module):
+    """The last state h (B, H) of one direction, which has the numbers `part` of the output (B, T, D·H) of a
+    recurrent layer; of `layer`'s output for x where one is given."""
+
+    def __init__(
+        self, part: tuple[int, int] | None, backwards: bool, batch_first: bool, layer: nn.Module | None
+    ) -> None:
+        super().__init__()
+        self.part = slice(*part) if part is not None else None
+        self.step, self.batch_first = (0 if backwards else -1), batch_first
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        output = x if self.layer is None else self.layer(x)[0]
+        last = output[:, self.step] if self.batch_first else output[self.step]
+        return last if self.part is None else last[:, self.part]
+
+
+def _state(call: Call) -> Instead | None:
+    """Of one place selected from the states h of all layers, where it is a state of the last layer."""
+    states: Any = call["self"]
+    if not isinstance(states, fx.Node) or states.target is not GETITEM or states.args[1] != 1:
+        return None
+    of = call.at(states.args[0])
+    if of is None or of.name not in ("lstm", "gru") or call.arguments.get("dim") != 0:
+        return None
+    made = _recurrent(AsLayer, of)
+    ways, count = 1 + of["bidirectional"], of["num_layers"] * (1 + of["bidirectional"])
+    number = call["index"] % count if call.name == "select" else 0
+    if made is None or number < count - ways or (call.name == "squeeze" and count > 1):
+        return None
+    outputs = [node for node in of.node.users if node.target is GETITEM and node.args[1] == 0]
+    size, way = value_of(states).shape[-1], number % ways
+    part = (way * size, (way + 1) * size) if ways > 1 else None
+    module = StateFromOutput(part, way == 1, of["batch_first"], None if outputs else made.module)
+    return Instead(module, (outputs[0],) if outputs else made.given)
+
+
 def _is_zero(state: Any) -> bool:
     return isinstance(state, fx.Node) and name_of(state) in ("zeros", "new_zeros", "zeros_like")
 
@@ -143,4 +182,5 @@ def _layer(of: type[nn.LSTM | nn.GRU], module: nn.Module) -> nn.Module | None:
 
 LSTM = Rewrite("lstm-step-by-step", ("lstm",), partial(_recurrent, Unrolled), partial(_layer, nn.LSTM))
 GRU = Rewrite("gru-step-by-step", ("gru",), partial(_recurrent, Unrolled), partial(_layer, nn.GRU))
+STATE = Rewrite("last-state-from-output", ("select", "squeeze"), _state)
 AS_LAYER = Rewrite("recurrence-as-layer", ("lstm", "gru"), partial(_recurrent, AsLayer))
