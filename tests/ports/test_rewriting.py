@@ -197,6 +197,13 @@ def test_a_recurrent_layer_that_is_given_a_state_or_projects_it_stays(layer):
     assert rewritten(program, REWRITES, list(arguments))[1] == {}
 
 
+def test_more_steps_than_a_converter_takes_are_not_written_out():
+    x = torch.randn(1, 65, 3)
+    network = Recurrent(nn.GRU(3, 2, 2, batch_first=True, bidirectional=True))
+    assert rewritten(Program.of(network, (x,), free_batch=False), ("gru-step-by-step",), [x])[1] == {}
+    assert rewritten(Program.of(network, (x[:, :64],), free_batch=False), ("gru-step-by-step",), [x])[1]
+
+
 def test_a_softplus_that_is_cut_off_early_stays():
     x = torch.randn(2, 3)
     assert rewritten(Program.of(nn.Softplus(1.0, 4), (x,)), REWRITES, [x])[1] == {}

@@ -150,7 +150,7 @@ PHONES: tuple[Difference, ...] = (
         ("lstm",),
         "MNN's runtime dies of an LSTM that comes from ONNX",
         "use a GRU, or write the steps out",
-        handled="the port writes the steps out",
+        handled="the port writes the steps out, up to 256 in all layers",
         kind="rewritten",
         source="measured with MNN 3.6.1",
         rewrites=("lstm-step-by-step",),

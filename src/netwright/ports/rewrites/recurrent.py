@@ -15,6 +15,7 @@ from netwright.ports.patterns import name_of
 from netwright.ports.rewrites.call import Call, Instead, Rewrite, value_of
 from netwright.ports.rewrites.shapes import joined
 
+MOST_STEPS = 256  # of all layers and directions together; converters take a quarter of a second for each
 State = tuple[Tensor, ...]  # (h,) or (h, c), each (B, H)
 
 
@@ -124,6 +125,9 @@ def _recurrent(made: Any, call: Call) -> Instead | None:
     each = 4 if call["has_biases"] else 2
     directions = call["num_layers"] * (1 + call["bidirectional"])
     if not all(_is_zero(state) for state in hidden) or len(call["params"]) != each * directions:
+        return None
+    length = call.shape("input")[1 if call["batch_first"] else 0]
+    if made is Unrolled and (not isinstance(length, int) or length * directions > MOST_STEPS):
         return None
     kind, both_ways = call.name, call["bidirectional"]
     module = made(kind, call["params"], call["num_layers"], both_ways, call["batch_first"])
