@@ -283,6 +283,13 @@ def test_litert_transposed_convolution_is_refused_unless_it_is_rewritten(tmp_pat
     same("litert", network, x, tmp_path)
 
 
+@needs("litert_torch", "ai_edge_litert")
+def test_adaptive_max_pooling_is_refused_unless_it_is_rewritten(tmp_path):
+    network, x = nn.Sequential(nn.AdaptiveMaxPool2d(2)), torch.randn(2, 3, 6, 8)
+    refused("litert", network, x, tmp_path, "adaptive_max_pool2d")
+    same("litert", network, x, tmp_path)
+
+
 @needs("ncnn", "pnnx")
 def test_ncnn_softsign_is_refused_unless_it_is_rewritten(tmp_path):
     network, x = nn.Sequential(nn.Softsign()), torch.randn(2, 3, 5)

@@ -95,6 +95,11 @@ CASES = {
         pooled(kernel_size=4, stride=3, padding=2, ceil_mode=True),
         pooled(kernel_size=2, divisor_override=3),
     ],
+    "adaptive-pooling-by-windows": [
+        (nn.Sequential(nn.AdaptiveMaxPool2d(1)), IMAGES),
+        (nn.Sequential(nn.AdaptiveMaxPool2d((3, 7))), IMAGES),
+        (nn.Sequential(nn.AdaptiveMaxPool1d(2)), (2, 3, 8)),
+    ],
     "lstm-step-by-step": [
         (Recurrent(nn.LSTM(4, 5, 2, bidirectional=True, batch_first=True)), (3, 11, 4)),
         (Recurrent(nn.LSTM(4, 5, bias=False)), (11, 3, 4)),
@@ -202,6 +207,12 @@ def test_more_steps_than_a_converter_takes_are_not_written_out():
     network = Recurrent(nn.GRU(3, 2, 2, batch_first=True, bidirectional=True))
     assert rewritten(Program.of(network, (x,), free_batch=False), ("gru-step-by-step",), [x])[1] == {}
     assert rewritten(Program.of(network, (x[:, :64],), free_batch=False), ("gru-step-by-step",), [x])[1]
+
+
+@pytest.mark.parametrize("layer", [nn.AdaptiveMaxPool2d(2), nn.AdaptiveMaxPool2d(3, return_indices=True)])
+def test_adaptive_pooling_that_parts_unevenly_or_is_asked_for_places_stays(layer):
+    x = torch.randn(1, 2, 9, 9)
+    assert rewritten(Program.of(layer, (x,), free_batch=False), REWRITES, [x])[1] == {}
 
 
 def test_a_softplus_that_is_cut_off_early_stays():

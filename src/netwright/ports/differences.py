@@ -61,6 +61,17 @@ GENERAL: tuple[Difference, ...] = (
         rewrites=("local-response-norm-by-convolution",),
     ),
     Difference(
+        "adaptive-max-pooling",
+        ("executorch", "litert", "litert-micro"),
+        ("adaptive_max_pool1d", "adaptive_max_pool2d"),
+        "adaptive max pooling is no operator of these converters'",
+        "use max pooling with windows of the size that comes out",
+        handled="the port does, where the axes part evenly",
+        kind="rewritten",
+        source="measured with executorch 1.5 and litert-torch 0.10",
+        rewrites=("adaptive-pooling-by-windows",),
+    ),
+    Difference(
         "onnx-small-numbers",
         ("onnx", "openvino", "mnn", "tensorrt"),
         ("add", "sub"),

@@ -43,7 +43,7 @@ class Method:
     batch="one",
     taps="dear",
     open=Method,
-    rewrites=("local-response-norm-by-convolution",),
+    rewrites=("local-response-norm-by-convolution", "adaptive-pooling-by-windows"),
 )
 def executorch(source: Source) -> Path:
     """The network as an ExecuTorch program, computed by XNNPACK where that has an operator and by

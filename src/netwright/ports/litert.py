@@ -117,7 +117,7 @@ def laid_out(array: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
     batch="one",
     taps="free",
     open=Interpreter,
-    rewrites=("transposed-convolution-cropped",),
+    rewrites=("transposed-convolution-cropped", "adaptive-pooling-by-windows"),
 )
 def litert(source: Source) -> Path:
     """The network as one .tflite file, channels last inside as LiteRT has them."""

@@ -109,6 +109,7 @@ def _lacking(native: Any, about: Program, printed: str) -> Unsupported | None:
         "softplus-by-exponential",
         "mish-by-exponential",
         "average-pooling-by-count",
+        "adaptive-pooling-by-windows",
         "lstm-step-by-step",
         "gru-step-by-step",
         "concatenation-in-portions",

@@ -3,7 +3,7 @@
 from netwright.ports.rewrites.activations import ELU, GELU, MISH, SOFTPLUS, SOFTSIGN
 from netwright.ports.rewrites.call import Call, Instead, Rewrite
 from netwright.ports.rewrites.parts import PARTS
-from netwright.ports.rewrites.pooling import AVERAGE_POOLING
+from netwright.ports.rewrites.pooling import ADAPTIVE_POOLING, AVERAGE_POOLING
 from netwright.ports.rewrites.recurrent import AS_LAYER, GRU, LSTM, STATE
 from netwright.ports.rewrites.response_norm import RESPONSE_NORM
 from netwright.ports.rewrites.shapes import CIRCULAR, CONCATENATION
@@ -14,7 +14,7 @@ REWRITES = {
     one.id: one
     for one in (
         RESPONSE_NORM, GELU, ELU, MISH, SOFTPLUS, SOFTSIGN, AVERAGE_POOLING, LSTM, GRU, AS_LAYER, PARTS,
-        STATE, CONCATENATION, CIRCULAR, TRANSPOSED, TOKENS,
+        ADAPTIVE_POOLING, STATE, CONCATENATION, CIRCULAR, TRANSPOSED, TOKENS,
     )
 }  # fmt: skip
 

@@ -1,11 +1,14 @@
-"""Average pooling whose border counts otherwise."""
+"""Average pooling whose border counts otherwise, and adaptive pooling whose windows are all alike."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from netwright.ports.layers import GETITEM
 from netwright.ports.rewrites.call import Call, Instead, Rewrite, one_number, single
 
 
@@ -50,4 +53,31 @@ def _average(call: Call) -> Instead | None:
     return single(module, call)
 
 
+class LargestOfEqualParts(nn.Module):
+    """`F.adaptive_max_pool1d` or `2d` of (N, C, …), its windows of `kernel` places side by side; a tuple of
+    the largest alone, without their places."""
+
+    def __init__(self, kernel: Sequence[int]) -> None:
+        super().__init__()
+        self.kernel = list(kernel)
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        pool = F.max_pool1d if len(self.kernel) == 1 else F.max_pool2d
+        return (pool(x, self.kernel, self.kernel),)
+
+
+def _adaptive(call: Call) -> Instead | None:
+    """Where the axes part evenly and nobody asks for the places."""
+    sizes, shape = call["output_size"], call.shape("self")
+    places = shape[len(shape) - len(sizes) :]
+    if any(node.users for node in call.node.users if node.target is GETITEM and node.args[1] == 1):
+        return None
+    if not all(isinstance(n, int) and n % size == 0 for n, size in zip(places, sizes, strict=True)):
+        return None
+    return single(LargestOfEqualParts([n // size for n, size in zip(places, sizes, strict=True)]), call)
+
+
+ADAPTIVE_POOLING = Rewrite(
+    "adaptive-pooling-by-windows", ("adaptive_max_pool1d", "adaptive_max_pool2d"), _adaptive
+)
 AVERAGE_POOLING = Rewrite("average-pooling-by-count", ("avg_pool2d",), _average)
