@@ -104,8 +104,9 @@ class Target:
     what installs them. `source` says what it is made from: the program, or the same network in ONNX. With
     `batch="one"` its files take one input at a time. Where `taps` are free one run reads every layer; where
     they are dear every set of layers takes a port of its own. `limits(source)` yields, before anything is
-    made, what of a program does not fit, as `netwright.values.Limit`. `rewrites` are the edits, by id, that
-    are made of a network first because the technology lacks what they replace. `quantise(asked)` makes files
+    made, what of a program does not fit, as `netwright.values.Limit`. `rewrites` are those, by id,
+    that are made of a program first because the technology lacks what they replace
+    (`netwright.ports.rewrites.REWRITES`, to which a package may add its own). `quantise(asked)` makes files
     in 8-bit integers of a port's files, as `netwright.ports.running.Quantising` says.
     """
 

@@ -249,6 +249,12 @@ def test_as_an_edit_a_recipe_trains_on_with_the_rewritten_layers():
     assert all(p.grad is not None for p in after.parameters())
 
 
+def test_a_rewrite_that_is_not_known_is_said():
+    x = torch.randn(2, 3)
+    with pytest.raises(UserError, match="there is no rewrite 'gelu'; those known are adaptive-pooling"):
+        rewritten(Program.of(nn.ReLU(), (x,)), ("gelu",), [x])
+
+
 def test_an_edit_of_a_layer_without_that_rewrite_is_said():
     recipe = nw.Recipe(digits_data(100), classifier, training(epochs=1))
     edit = Edit("rewrite-layers", {"layers": {"0": "gelu-by-exponential"}})

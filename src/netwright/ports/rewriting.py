@@ -13,7 +13,7 @@ from netwright.ports.layers import GETITEM, is_tap
 from netwright.ports.names import identifier
 from netwright.ports.plain import weights_by_node
 from netwright.ports.program import Program
-from netwright.ports.rewrites import REWRITES, Call, Instead
+from netwright.ports.rewrites import REWRITES, Call, Instead, Rewrite
 from netwright.recipe.edits import find_layer, replace_layer
 from netwright.values import UserError
 
@@ -68,7 +68,7 @@ def answers(program: Program, ids: Iterable[str]) -> tuple[dict[fx.Node, Instead
     """What the rewrites of `ids` put in place of calls of the program, and by layer the rewrite."""
     weights = weights_by_node(program.exported)
     names = {layer.node: layer.name for layer in program.layers}
-    rewrites = [REWRITES[id] for id in ids]
+    rewrites = [_known(id) for id in ids]
     instead: dict[fx.Node, Instead] = {}
     done: dict[str, str] = {}
     for node in program.exported.graph.nodes:
@@ -87,6 +87,12 @@ def answers(program: Program, ids: Iterable[str]) -> tuple[dict[fx.Node, Instead
     return instead, done
 
 
+def _known(id: str) -> Rewrite:
+    if id not in REWRITES:
+        raise UserError(f"ports: there is no rewrite {id!r}; those known are {', '.join(sorted(REWRITES))}")
+    return REWRITES[id]
+
+
 def _results(program: Program) -> dict[str, str]:
     """By module of a plain network, the node of what it gives."""
     found: dict[str, str] = {}
@@ -103,7 +109,7 @@ def rewrite_layers(network: nn.Module, *, layers: Mapping[str, str], seed: int =
     """The named layers computed by other operators, the function kept: by layer the id of its rewrite."""
     for name, id in layers.items():
         layer = find_layer(network, name)
-        made = REWRITES[id].layer(layer) if id in REWRITES else None
+        made = _known(id).layer(layer)
         if made is None:
             raise UserError(f"edit: layer {name!r}, a {type(layer).__name__}, has no rewrite {id!r}")
         network = replace_layer(network, name, made.train(layer.training))
