@@ -99,8 +99,8 @@ def onnx(source: Source) -> Path:
     made = torch.onnx.export(program.exported, (), dynamo=True, verbose=False, optimize=False)
     assert made is not None
     _name_values(made, program)
-    _keep_small_numbers()
-    made.optimize()
+    if _keeps_small_numbers():
+        made.optimize()
     _forget_traces(made.model)
     size = sum(t.numel() * t.element_size() for t in program.exported.state_dict.values())
     if size > LARGEST:
@@ -115,15 +115,20 @@ def onnx(source: Source) -> Path:
     return file
 
 
-def _keep_small_numbers() -> None:
-    """Make the exporter's optimiser compare numbers exactly. As it comes it takes what is below 1e-8 for 0
-    and 1.000009 for 1, and so leaves out what is added to keep a logarithm or a division finite."""
+def _keeps_small_numbers() -> bool:
+    """Make the exporter's optimiser compare numbers exactly; false where it cannot be made to. As it comes it
+    takes what is below 1e-8 for 0 and 1.000009 for 1, and so leaves out what is added to keep a logarithm or
+    a division finite."""
     rewriter: Any = importlib.import_module("onnxscript.rewriter")
-    for rule in rewriter._DEFAULT_REWRITE_RULES:
-        for node in rule._target_pattern._nodes:
-            for value in node.inputs:
-                if hasattr(value, "_abs_tol"):
-                    value._abs_tol = value._rel_tol = 0.0
+    try:
+        patterns = [rule._target_pattern for rule in rewriter._DEFAULT_REWRITE_RULES]
+        compared = [value for pattern in patterns for node in pattern._nodes for value in node.inputs]
+    except AttributeError:  # another onnxscript than the one this is known of
+        return False
+    for value in compared:
+        if hasattr(value, "_abs_tol"):
+            value._abs_tol = value._rel_tol = 0.0
+    return any(hasattr(value, "_abs_tol") for value in compared)
 
 
 def _name_values(made: Any, program: Program) -> None:
