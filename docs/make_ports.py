@@ -23,7 +23,7 @@ def page() -> str:
     rows = "\n".join(_target(target) for target in targets)
     of = {target.id: [d for d in differences() if target.id in d.targets] for target in targets}
     tables = "\n".join(_differences(target, of[target.id]) for target in targets if of[target.id])
-    shown = "(`tests/ports/test_differences.py`, Caffe's in `tests/ports/caffe/`)"
+    shown = "(`tests/ports/test_differences.py` and `…_phones.py`, Caffe's in `tests/ports/caffe/`)"
     return f"""# The technologies, and what they do differently
 
 Generated from the catalogue by `make docs`. How to port a network: [port](port.md); yours is added by
