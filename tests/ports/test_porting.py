@@ -173,20 +173,19 @@ def test_local_response_norm_is_rewritten_where_a_runtime_lacks_it(tmp_path):
     assert [(limit.layer, limit.kind) for limit in found.limits] == [("1", "rewritten")]
 
 
-@needs(*NEEDED["ncnn"])
+@needs(*NEEDED["litert-micro"])
 def test_a_layer_that_does_not_fit_comes_with_what_to_retrain_with(tmp_path):
-    network = torch.nn.Sequential(
-        torch.nn.Conv2d(1, 4, 3), torch.nn.RReLU(), torch.nn.Conv2d(4, 4, 3), torch.nn.RReLU()
-    ).eval()
-    source = original(network)
-    events = port(source, [TARGETS["ncnn"]], tmp_path, Settings(), time.perf_counter, only_plan=True)
+    early = [torch.nn.Softplus(1.0, 4) for _ in range(2)]  # the identity from 4 on, which is not rewritten
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 4), early[0], early[1]).eval()
+    source, micro = original(network), TARGETS["litert-micro"]
+    events = port(source, [micro], tmp_path, Settings(), time.perf_counter, only_plan=True)
     found = next(event.port for event in events if isinstance(event, TargetEnded))
     assert found.status == "unsupported"
     assert [(limit.layer, [edit.label for edit in limit.retrain]) for limit in found.limits] == [
-        ("1", ["1: RReLU → LeakyReLU"]), ("3", ["3: RReLU → LeakyReLU"]),
+        ("2", ["2: Softplus → ReLU"]), ("3", ["3: Softplus → ReLU"]),
     ]  # fmt: skip
     edits = [edit for limit in found.limits for edit in limit.retrain]
-    fitting = ported(TARGETS["ncnn"], tmp_path, original(changed(network, edits)))
+    fitting = ported(micro, tmp_path, original(changed(network, edits)))
     assert fitting.status == "parity" and not fitting.limits
 
 

@@ -206,6 +206,14 @@ def test_a_change_of_type_is_a_layer_of_its_own_and_dropout_is_none():
     assert found["dropout"] and not found["to"] and not found["mul"]
 
 
+@pytest.mark.parametrize("layer", [nn.RReLU(), nn.RReLU(0.2), nn.RReLU(0.2, 0.4)])
+def test_a_randomised_leaky_relu_is_the_leaky_one_that_it_is_outside_training(layer):
+    x = torch.randn(3, 5)
+    program = Program.of(nn.Sequential(layer), (x,))
+    assert [(one.name, one.operator) for one in program.layers] == [("0", "leaky_relu")]
+    assert torch.equal(program.read([x], ())[0][0], layer.eval()(x))
+
+
 def test_weights_in_half_precision_are_followed():
     half = Residual(4).half().eval()
     found = program(half, torch.randn(2, 4, 5, 5).half())

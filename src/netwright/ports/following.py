@@ -62,9 +62,21 @@ def _export(network: nn.Module, arguments: Any, named: Any, shapes: Any) -> torc
     with _Running(network) as running, warnings.catch_warnings():
         try:
             warnings.simplefilter("ignore")  # torch's of its own doings, as how an LSTM keeps its weights
-            return torch.export.export(network, arguments, named, dynamic_shapes=shapes, strict=False)
+            exported = torch.export.export(network, arguments, named, dynamic_shapes=shapes, strict=False)
         except Exception as raised:  # torch raises whatever the user's operators lead it to
             raise _cannot_follow(network, raised, running.names[-1] if running.names else "") from raised
+    return _settled(exported)
+
+
+def _settled(exported: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """The program with what is random in training alone as what it is otherwise, which every technology has:
+    a randomised leaky ReLU has the mean of its slopes."""
+    for node in exported.graph.nodes:
+        if node.target is torch.ops.aten.rrelu.default and not any(node.args[3:4]):
+            slopes = (*node.args[1:3], *(1 / 8, 1 / 3)[len(node.args[1:3]) :])
+            node.target, node.args = torch.ops.aten.leaky_relu.default, (node.args[0], sum(slopes) / 2)
+    exported.graph_module.recompile()
+    return exported
 
 
 def _by_name(network: nn.Module, shapes: tuple[Any, Any]) -> Any:

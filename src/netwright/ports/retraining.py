@@ -24,7 +24,6 @@ _ACTIVATIONS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.SELU: ("elu", "leaky_relu", "relu"),
     nn.CELU: ("elu", "leaky_relu", "relu"),
     nn.PReLU: ("leaky_relu", "relu"),
-    nn.RReLU: ("leaky_relu", "relu"),
     nn.LeakyReLU: ("relu",),
     nn.Softplus: ("relu",),
     nn.Softsign: ("tanh",),

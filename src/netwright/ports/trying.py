@@ -62,16 +62,20 @@ def with_ideas(yard: Yard, workshop: Workshop, limits: Iterable[Limit]) -> Itera
 
 
 def _fits(yard: Yard, workshop: Workshop, layer: str, edits: Sequence[Edit]) -> bool:
-    """Whether a layer, changed by the edits, is taken by itself and agrees, as one that is gone does."""
+    """Whether all that the module of a layer consists of, changed by the edits, is taken and agrees, each by
+    itself."""
     target, inputs = workshop.target, _inputs(yard, workshop.target)
     try:
-        original = attrs.evolve(yard.original, network=changed(yard.original.network, edits))
+        network = changed(yard.original.network, edits)
+        module = module_of(network, layer)
+        original = attrs.evolve(yard.original, network=network)
         program = original.program(1 if target.batch == "one" else None)
         program, _ = rewritten(program, target.rewrites, inputs)
         for layers, part, values in program.alone(inputs):
-            if layer in [one.name for one in layers]:
+            if any(module_of(network, one.name) == module for one in layers):
                 agreement = _agreement(yard, workshop, part, values)
-                return agreement is None or agreement.within
+                if agreement is not None and not agreement.within:
+                    return False
     except Failed:  # by torch.export, as where shapes no longer meet, or by the technology
         return False
     return True

@@ -21,8 +21,8 @@ _EXACT = 17.0  # from it on a softplus that becomes the identity there does so w
 
 
 class GELUByExponential(nn.Module):
-    """`nn.GELU` of any shape, within 2e-7 of it: the error function by one exponential and a polynomial, or
-    its approximation by tanh.
+    """`nn.GELU` of any shape, within 4e-7 of its exact value in 32 bits: the error function by one
+    exponential and a polynomial, or its approximation by tanh.
 
     Source: Hendrycks and Gimpel, Gaussian error linear units (2016); Abramowitz and Stegun, 7.1.26.
     """
