@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import nn
 
 from netwright.catalogue import Catalogue
 from netwright.ports import Program
+from netwright.ports.difference import Difference
 from netwright.ports.rewriting import rewritten
 from netwright.ports.running import Source, Unsupported
 
@@ -37,6 +39,13 @@ def made(
     files = files if isinstance(files, tuple) else (files,)
     assert target.open is not None
     return target.open(files, program.about()), program
+
+
+def not_shown(known: Iterable[Difference], names: Iterable[str]) -> set[str]:
+    """The differences that no test of their name shows, of the names in a file of tests."""
+    shown = {name.removeprefix("test_") for name in names if name.startswith("test_")}
+    ids = {difference.id for difference in known}
+    return {id for id in ids if not any(name.startswith(id.replace("-", "_")) for name in shown)}
 
 
 def error(given: np.ndarray, wanted: torch.Tensor) -> float:

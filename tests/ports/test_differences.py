@@ -13,17 +13,14 @@ from torch import nn
 from netwright.ports import Program
 from netwright.ports.differences import GENERAL, differences, met_by
 from netwright.ports.running import Unsupported
-from ports.making import TARGETS, error, made, refused, same, traced
+from ports.making import TARGETS, error, made, not_shown, refused, same, traced
 from ports.networks import images, needs, small
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # converters warn of their own doings
 
 
 def test_every_difference_is_shown_by_a_test_of_its_name():
-    shown = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
-    ids = {difference.id for difference in GENERAL}
-    missing = {id for id in ids if not any(name.startswith(id.replace("-", "_")) for name in shown)}
-    assert missing == set()
+    assert not_shown(GENERAL, globals()) == set()
 
 
 def test_ids_are_used_once_and_every_difference_has_a_remedy_and_a_source():

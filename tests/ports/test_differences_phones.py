@@ -19,17 +19,14 @@ from netwright.ports.differences import PHONES, known_at, met_by
 from netwright.ports.litert_micro import MicroInterpreter
 from netwright.ports.running import Source, Unsupported
 from netwright.values import TargetEnded
-from ports.making import TARGETS, error, made, refused, same, traced
+from ports.making import TARGETS, error, made, not_shown, refused, same, traced
 from ports.networks import images, needs, small
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # converters warn of their own doings
 
 
 def test_every_difference_is_shown_by_a_test_of_its_name():
-    shown = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
-    ids = {difference.id for difference in PHONES}
-    missing = {id for id in ids if not any(name.startswith(id.replace("-", "_")) for name in shown)}
-    assert missing == set()
+    assert not_shown(PHONES, globals()) == set()
 
 
 @needs("ncnn", "pnnx")
