@@ -139,27 +139,48 @@ class Program:
         """The same program that also returns what the layers of these names give, or that returns nothing
         else and ends there where `only` is set; `taps` says as which output."""
         nodes = [self.layer(name).node for name in names]
+        before = () if only else self._returned()
+        results = [*before]
+        for node in nodes:
+            if node not in results:
+                results.append(node)
+        specs = [] if only else [*self.exported.graph_signature.output_specs]
+        added = results[len(before) :]
+        specs += [OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(node), None) for node in added]
+        exported = self._returning(results, specs, ends=only)
+        taps = {name: results.index(node) for name, node in zip(names, nodes, strict=True)}
+        answer = 0 if only else self.answer
+        return attrs.evolve(self, exported=exported, outputs=tuple(results), answer=answer, taps=taps)
+
+    def without_last(self, count: int) -> Program:
+        """The same program that does not return its last `count` outputs."""
+        specs = self.exported.graph_signature.output_specs[:-count]
+        exported = self._returning(self._returned()[:-count], specs)
+        return attrs.evolve(self, exported=exported, outputs=self.outputs[:-count])
+
+    def _returned(self) -> tuple[str, ...]:
+        """The nodes whose values the program returns, by name."""
+        output = next(node for node in self.exported.graph.nodes if node.op == "output")
+        returned: Any = output.args[0]
+        return tuple(node.name for node in returned)
+
+    def _returning(
+        self, results: Sequence[str], specs: Sequence[OutputSpec], *, ends: bool = False
+    ) -> torch.export.ExportedProgram:
+        """The program with other outputs; without what comes after them where it `ends` there."""
         program = self.exported
         module = torch.fx.GraphModule(program.graph_module, copy.deepcopy(program.graph))
         for copied, node in zip(module.graph.nodes, program.graph.nodes, strict=True):
             copied.name = node.name  # a copy avoids the names of Python's own functions
         by_name = {node.name: node for node in module.graph.nodes}
         output = next(node for node in module.graph.nodes if node.op == "output")
-        before = () if only else tuple(output.args[0])
-        results = [*before]
-        for name in nodes:
-            if by_name[name] not in results:
-                results.append(by_name[name])
-        added = results[len(before) :]
-        output.args = (tuple(results),)
-        if only:
+        output.args = (tuple(by_name[name] for name in results),)
+        if ends:
             for node in reversed(list(module.graph.nodes)):  # torch keeps dropout, which it takes for random
                 if node.op in ("call_function", "get_attr") and not node.users:
                     module.graph.erase_node(node)
         module.recompile()
-        specs = [] if only else [*program.graph_signature.output_specs]
-        specs += [OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(node.name), None) for node in added]
-        signature = _with(program.graph_signature, output_specs=specs)
+        signature = _with(program.graph_signature, output_specs=[*specs])
         count = sum(spec.kind is OutputKind.USER_OUTPUT for spec in specs)
         calls = copy.copy(program.module_call_graph)
         root = copy.copy(calls[0])
@@ -167,7 +188,7 @@ class Program:
         assert root.signature is not None
         root.signature.out_spec = pytree.tree_structure(tuple(range(count)))
         calls[0] = root
-        exported = torch.export.ExportedProgram(
+        return torch.export.ExportedProgram(
             module,
             module.graph,
             signature,
@@ -178,10 +199,6 @@ class Program:
             program.constants,
             verifiers=[program.verifier],
         )
-        outputs = tuple(node.name for node in results)
-        taps = {name: results.index(by_name[node]) for name, node in zip(names, nodes, strict=True)}
-        answer = 0 if only else self.answer
-        return attrs.evolve(self, exported=exported, outputs=outputs, answer=answer, taps=taps)
 
     def alone(self, inputs: Sequence[Tensor]) -> Iterator[tuple[list[Layer], Program, list[Tensor]]]:
         """Every operator by itself, as a program with its weights, the inputs that it is given when the

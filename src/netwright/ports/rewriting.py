@@ -40,18 +40,16 @@ def _followed(
 ) -> tuple[Program, dict[str, str]]:
     """The program anew, and by layer the node of its result there."""
     module = program.module(instead)
-    again = Program.of(module, tuple(inputs), free_batch=program.any_batch)
-    results = _results(again)
     names = {layer.name: identifier(layer.name) for layer in program.layers}
-    # One of several results is taken by no operator: it is asked for as an output, and its node is the same.
-    taken = [name for name, module_name in names.items() if module_name not in results]
-    taken = [name for name in taken if hasattr(module, names[name])]
-    if taken:
-        asked = _asked_for(module, [names[name] for name in taken])
-        outputs = Program.of(asked, tuple(inputs), free_batch=program.any_batch).outputs
-        nodes = {node.name for node in again.exported.graph.nodes}
-        found = zip(taken, outputs[-len(taken) :], strict=True)
-        results |= {names[name]: node for name, node in found if node in nodes}
+    # One of several results is taken by no operator of the new program: its node is that of an output.
+    taken = {node.name for node in program.exported.graph.nodes if node.target is GETITEM}
+    asked = [names[layer.name] for layer in program.layers if layer.node in taken]
+    asked = [name for name in asked if hasattr(module, name)]
+    again = Program.of(_asked_for(module, asked), tuple(inputs), free_batch=program.any_batch)
+    results = _results(again)
+    if asked:
+        results |= dict(zip(asked, again.outputs[-len(asked) :], strict=True))
+        again = again.without_last(len(asked))
     return again, {name: results[key] for name, key in names.items() if key in results}
 
 
