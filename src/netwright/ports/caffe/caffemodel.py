@@ -19,6 +19,7 @@ from attrs import define
 
 from netwright.ports.caffe.prototxt import Message, Word
 from netwright.ports.caffe.schema import BY_NUMBER, ENUM_WORDS, ENUMS, MESSAGES, Field
+from netwright.ports.wire import varint
 from netwright.values import UserError
 
 MAX_MESSAGES = 200_000
@@ -254,24 +255,14 @@ def _field_pieces(field: Field, value: Any) -> tuple[list[bytes | memoryview], i
     else:
         head = _scalar_bytes(field, value)
         return [head], len(head)
-    head = _varint_bytes(field.number << 3 | _LENGTH) + _varint_bytes(length)
+    head = varint(field.number << 3 | _LENGTH) + varint(length)
     return [head, *body], len(head) + length
 
 
 def _scalar_bytes(field: Field, value: Any) -> bytes:
     if field.kind in _FIXED:
         wire = _FOUR if field.kind == "float" else _EIGHT
-        return _varint_bytes(field.number << 3 | wire) + struct.pack(_FIXED[field.kind], value)
+        return varint(field.number << 3 | wire) + struct.pack(_FIXED[field.kind], value)
     if isinstance(value, Word):
         value = ENUMS[field.kind][value]
-    return _varint_bytes(field.number << 3 | _VARINT) + _varint_bytes(int(value))
-
-
-def _varint_bytes(number: int) -> bytes:
-    number &= 0xFFFF_FFFF_FFFF_FFFF
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+    return varint(field.number << 3 | _VARINT) + varint(int(value))

@@ -11,6 +11,8 @@ import importlib
 from pathlib import Path
 from typing import IO, Any
 
+from netwright.ports.wire import varint
+
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # of a model, of a graph, of a tensor
 
 
@@ -48,16 +50,7 @@ def pack(model: Path, file: Path) -> None:
 
 def _head(field: int, length: int) -> bytes:
     """The tag and the length of a field of bytes."""
-    return _varint(field << 3 | 2) + _varint(length)
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+    return varint(field << 3 | 2) + varint(length)
 
 
 def _copy(weights: IO[bytes], out: IO[bytes], length: int) -> None:
