@@ -109,6 +109,7 @@ def test_a_wrong_option_is_one_sentence(recipe, arguments, message, run):
     shown = run("port", recipe, *arguments, "--json")
     assert shown.code == 2
     assert message in json.loads(shown.out)["error"]["message"]
+    assert "trained" not in shown.err
 
 
 def test_a_recipe_that_cannot_be_trained_says_the_cause_and_exits_2(recipe, run):

@@ -111,6 +111,10 @@ class _Asked:
     extensions: tuple[str, ...]
     on_event: OnEvent | None
 
+    def targets(self, catalogue: Catalogue) -> list[Target]:
+        """The targets that were asked for. Raises `UserError` for one that there is not."""
+        return _chosen(self.to, catalogue, self.settings.precision)
+
     def below(self, beside: Path, name: str, many: bool) -> Path:
         """The folder of one network's ports: below the one that was named, of several networks one each."""
         if self.folder is None:
@@ -123,9 +127,11 @@ def _port_of(network: Recipe | str | nn.Module, inputs: Any, asked: _Asked, many
     settings = asked.settings
     catalogue = Catalogue.collect(import_source(file) for file in asked.extensions)
     if isinstance(network, str) and network.endswith(SUFFIXES):
+        targets = asked.targets(catalogue)
         original, run, notes = _of_file(network, asked.weights, inputs)
         beside = Path(network).parent / FOLDER
     elif isinstance(network, nn.Module):
+        targets = asked.targets(catalogue)
         original, run, notes = _of_network(network, inputs), "as it is", ()
         beside = Path(FOLDER)
     else:
@@ -135,13 +141,13 @@ def _port_of(network: Recipe | str | nn.Module, inputs: Any, asked: _Asked, many
                 f"{recipe.display_name}: a recipe is compared on its own validation inputs; leave out --on"
             )
         catalogue = recipe.catalogue or catalogue
+        targets = asked.targets(catalogue)  # one that there is not is said before anything is trained
         original, run, notes = _of_recipe(recipe, _name_of(network, recipe), asked)
         if settings.precision == "int8" or settings.budget is not None:
             original = _with_training_inputs(original, recipe)
         beside = journal_folder(recipe, asked.journal)
     if settings.precision == "int8" and original.training is None:
         notes = (*notes, "the ranges for int8 are taken from the inputs that it is compared on")
-    targets = _chosen(asked.to, catalogue, settings.precision)
     maker = catalogue.targets.get("onnx")
     below = asked.below(beside, original.name, many)
     events = ports.port(original, targets, below, settings, time.perf_counter, maker, only_plan=asked.plan)
